@@ -1,0 +1,183 @@
+"""`python -m course VERB`: the tools of the course."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from course.notebooks import BUILD, ROOT, CourseError, chapters
+
+console = Console()
+
+
+def plainly(verb):
+    """Turn a CourseError into one sentence and exit code 2."""
+    @functools.wraps(verb)
+    def wrapped(*args, **kwargs):
+        try:
+            return verb(*args, **kwargs)
+        except CourseError as error:
+            Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+            sys.exit(2)
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main():
+    """The tools of the course *Two Lessons from Deep Learning*."""
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Change nothing; fail if something would change.")
+@plainly
+def sync(check):
+    """Make anew what is derived: exercises from solutions, the setup cell, the repository's address."""
+    from course.sync import sync as run
+    changed = run(check=check)
+    for path in changed:
+        console.print(f"{'differs' if check else 'written'}: {path.relative_to(ROOT)}", markup=False)
+    if check and changed:
+        raise CourseError("Some files are not what `make sync` would write: run it and commit the result.")
+
+
+@main.command()
+@click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds that one cell may run.")
+@plainly
+def grade(notebooks, timeout):
+    """Grade exercise NOTEBOOKS (all of exercises/ if none is named). Exit code: 0 all passed, 1 not all, 2 no verdict."""
+    from course.grading import grade as run
+    notebooks = notebooks or [ROOT / "exercises" / f"{name}.ipynb" for name in chapters("exercises")]
+    failed = unusable = False
+    for path in notebooks:
+        try:
+            with console.status(f"grading {path.name} …"):
+                verdicts = run(path, timeout)
+        except CourseError as error:
+            console.print(str(error), style="red", markup=False, highlight=False)
+            unusable = True
+            continue
+        show(path, verdicts)
+        failed |= any(v.verdict != "passed" for v in verdicts)
+    sys.exit(2 if unusable else 1 if failed else 0)
+
+
+def show(path, verdicts):
+    """The table a student sees."""
+    table = Table(title=str(path), title_justify="left", title_style="bold")
+    table.add_column("exercise"), table.add_column("points", justify="right")
+    table.add_column("verdict"), table.add_column("reason", overflow="fold")
+    colour = {"passed": "green", "not attempted": "yellow"}
+    for v in verdicts:
+        style = colour.get(v.verdict, "red")
+        reason = v.reason.replace("[", r"\[")
+        table.add_row(f"{v.exercise} {v.name}", f"{v.points}/{v.possible}", f"[{style}]{v.verdict}[/]", reason)
+    console.print(table)
+    console.print(f"{sum(v.points for v in verdicts)} of {sum(v.possible for v in verdicts)} points\n")
+
+
+@main.command()
+@click.argument("name", metavar="NN_subject")
+@plainly
+def new(name):
+    """Begin chapter NN_subject: a lecture, exercises and tests that already pass every check."""
+    from course.new import create
+    for path in create(name):
+        console.print(f"written: {path.relative_to(ROOT)}", markup=False)
+    console.print(f"Next: write lectures/{name}.ipynb and solutions/{name}.ipynb, then `make sync` and `make test`.", soft_wrap=True)
+
+
+@main.command()
+@plainly
+def scorecard():
+    """Print the scorecards of all executed chapters as one page (the book includes it)."""
+    from course.pages import scorecard_page
+    click.echo(scorecard_page())
+
+
+@main.command()
+@click.option("--jobs", type=int, help="Notebooks run at the same time (default: one for each core).")
+@plainly
+def execute(jobs):
+    """Run every notebook that has changed since it was last run."""
+    from course.running import execute_all
+    ran = execute_all(lambda name, text: console.print(f"  {name}: {text}", markup=False, highlight=False), jobs=jobs)
+    console.print("All notebooks are up to date; nothing was run." if ran == 0 else f"{ran} notebooks were run.")
+
+
+@main.command()
+@plainly
+def times():
+    """Print how long each notebook took and how much memory it used when it was last run."""
+    from course.running import measurements
+    table = Table("notebook", "seconds", "peak MiB")
+    for room, name, seconds, mib in measurements():
+        table.add_row(f"{room}/{name}", f"{seconds:.0f}" + (" (aim: 90)" if seconds > 90 else ""), f"{mib:.0f}")
+    console.print(table)
+
+
+@main.command()
+@plainly
+def book():
+    """Run what has changed, then build the book into _build/html, with warnings as errors."""
+    execute.callback(jobs=None)
+    from course.pages import make_pages
+    make_pages()
+    html = ROOT / BUILD / "html"
+    forget_old_build()
+    console.print("building the book …")
+    command = [sys.executable, "-m", "jupyter_book", "build", "-W", "-n", "--keep-going", "-q", str(ROOT)]
+    env = {**os.environ, "JUPYTERCACHE": str(ROOT / BUILD / ".jupyter_cache")}
+    done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        shutil.rmtree(ROOT / BUILD / ".doctrees", ignore_errors=True)    # else the next build is silent about it
+        raise CourseError(done.stdout.strip() + "\nThe book has warnings or errors; the lines above say where.")
+    console.print(f"The book is ready: open {(html / 'index.html').as_uri()} or run `make serve`.",
+                  soft_wrap=True, highlight=False)
+
+
+def forget_old_build():
+    """Remove the built pages when what is on all of them (settings, scripts, styles, packages) has changed:
+    Sphinx alone would keep old copies."""
+    from course.running import lock
+    digest = hashlib.sha256(lock().encode())
+    for path in [ROOT / "_config.yml", ROOT / "_toc.yml", *sorted((ROOT / "book").rglob("*"))]:
+        if path.is_file() and path.suffix not in (".md", ".pyc"):
+            digest.update(path.read_bytes())
+    stamp = ROOT / BUILD / "static.sha256"
+    if not stamp.is_file() or stamp.read_text() != digest.hexdigest():
+        shutil.rmtree(ROOT / BUILD / "html", ignore_errors=True)
+        shutil.rmtree(ROOT / BUILD / ".doctrees", ignore_errors=True)
+        stamp.write_text(digest.hexdigest())
+
+
+@main.command()
+@click.option("--port", default=8000, show_default=True)
+@plainly
+def serve(port):
+    """Show the built book at http://localhost:PORT."""
+    html = ROOT / BUILD / "html"
+    if not (html / "index.html").is_file():
+        raise CourseError("There is no book yet: run `make book` first.")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=html)
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OverflowError:
+        raise CourseError(f"{port} is not a port: choose a number from 1024 to 65535.") from None
+    except OSError:
+        raise CourseError(f"Port {port} is in use: choose another, `make serve PORT={port + 1}`.") from None
+    console.print(f"The book is at http://localhost:{port} (stop with Ctrl-C).", highlight=False)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass

@@ -1,0 +1,124 @@
+"""The exercise contract, for every chapter. (nbval itself runs over solutions/ beside these tests.)"""
+
+import ast
+import copy
+import re
+
+import pytest
+import warm
+from conftest import answers
+
+from course.grading import grade, pristine
+from course.notebooks import chapters, exercise_of, path_of, read, tags, write
+from course.sync import stub, sync
+
+NAMES = chapters("solutions")
+each_chapter = pytest.mark.parametrize("name", NAMES)
+EACH_ANSWER = [pytest.param(name, number, kind, label, id=f"{name}-{number}-{kind}-{label}")
+               for name in NAMES for number, kinds in answers(name).items()
+               for kind, kept in kinds.items() for label in kept]
+
+
+def test_derived_files_are_as_sync_writes_them():
+    assert sync(check=True) == []
+
+
+def test_every_chapter_has_all_its_rooms():
+    assert chapters("lectures") == NAMES == chapters("exercises")
+
+
+@each_chapter
+def test_exercises_are_complete(name):
+    """3 to 6 exercises, each with statement, folded hint, stub with docstring, points and stored outputs."""
+    cells = read(path_of("exercises", name)).cells
+    numbers = list(dict.fromkeys(exercise_of(c) for c in cells if exercise_of(c)))
+    assert numbers == [f"{int(name[:2])}.{k + 1}" for k in range(len(numbers))]
+    assert 3 <= len(numbers) <= 6 or name.startswith("99")
+    for number in numbers:
+        text = next(c.source for c in cells if re.search(rf"^## Exercise {number}: ", c.source, re.MULTILINE))
+        assert "<details><summary>Hint</summary>\n\n" in text and re.search(r"\(\d+ points?\)", text), number
+        mine = [c for c in cells if exercise_of(c) == number]
+        stubs, checks = [c for c in mine if "solution" in tags(c)], [c for c in mine if "check" in tags(c)]
+        assert len(stubs) == 1 and checks, number
+        assert all(c.outputs and c.execution_count is not None for c in checks), f"{number}: nothing for nbval to compare"
+        assert sum(c.metadata["course"]["points"] for c in checks) == int(re.search(r"\((\d+) points?\)", text)[1])
+        assert "SOLUTION" not in stubs[0].source and f'NotImplementedError("Exercise {number}")' in stubs[0].source
+        for node in ast.parse(stubs[0].source).body:
+            assert not isinstance(node, ast.FunctionDef) or node.name.startswith("_") or ast.get_docstring(node), number
+
+
+@each_chapter
+def test_no_solution_leaks_into_the_exercises(name):
+    text = path_of("exercises", name).read_text()
+    assert "BEGIN SOLUTION" not in text and "-discussion" not in text
+
+
+@each_chapter
+def test_setup_runs_before_anything_else(name):
+    first = next(c for c in read(path_of("exercises", name)).cells if c.cell_type == "code")
+    assert "setup" in tags(first)
+
+
+@each_chapter
+def test_enough_answers_are_kept(name):
+    kept = answers(name)
+    numbers = {exercise_of(c) for c in read(path_of("solutions", name)).cells if exercise_of(c)}
+    assert set(kept) == numbers
+    for number, kinds in kept.items():
+        assert len(kinds["right"]) >= 2 and len(kinds["wrong"]) >= 5, number
+
+
+@pytest.mark.parametrize("name, number, kind, label", EACH_ANSWER)
+def test_answer(name, number, kind, label, monkeypatch):
+    """Right answers pass under two seeds; wrong ones are refused under a seed that nobody has seen."""
+    source = answers(name)[number][kind][label]
+    for seed in ("0", "20261124") if kind == "right" else ("20261124",):
+        monkeypatch.setenv("COURSE_SEED", seed)
+        passed, why = warm.accepted(name, number, source, seed)
+        assert passed == (kind == "right"), why or "a wrong answer was accepted"
+        assert kind == "right" or why.strip() not in ("AssertionError:", ""), "refused without a reason"
+
+
+@each_chapter
+def test_solutions_agree_with_stored_outputs(name, monkeypatch):
+    monkeypatch.delenv("COURSE_SEED", raising=False)
+    for cell in warm.code(name):
+        if "check" in tags(cell):
+            assert "".join(o.text for o in cell.outputs) == warm.expected(name, exercise_of(cell), "0")
+
+
+@each_chapter
+def test_stubs_fail_cleanly(name):
+    verdicts = grade(path_of("exercises", name))
+    assert {v.verdict for v in verdicts} == {"not attempted"} and sum(v.points for v in verdicts) == 0
+
+
+def submission(name, kind, path):
+    """An exercise notebook filled with the last kept answer of one kind to each exercise."""
+    notebook = copy.deepcopy(pristine(name))
+    for cell in notebook.cells:
+        if "solution" in tags(cell):
+            cell.source = list(answers(name)[exercise_of(cell)][kind].values())[0]
+    write(notebook, path)
+    return path
+
+
+@each_chapter
+def test_right_answers_through_the_whole_grader(name, tmp_path):
+    verdicts = grade(submission(name, "right", tmp_path / f"{name}.ipynb"))
+    assert [v for v in verdicts if v.verdict != "passed"] == []
+    assert all(v.points == v.possible > 0 and v.name for v in verdicts)
+
+
+@each_chapter
+def test_wrong_answers_through_the_whole_grader(name, tmp_path):
+    verdicts = grade(submission(name, "wrong", tmp_path / f"{name}.ipynb"))
+    assert [v for v in verdicts if v.verdict != "failed"] == []
+    assert all(v.points == 0 and len(v.reason) > 10 for v in verdicts)
+
+
+def test_solution_cells_are_not_empty_stubs():
+    for name in NAMES:
+        for cell in read(path_of("solutions", name)).cells:
+            if cell.cell_type == "code" and "solution" in tags(cell):
+                assert stub(cell.source) != cell.source

@@ -1,0 +1,176 @@
+"""The grader for one student: what it makes of notebooks as students really hand them in."""
+
+import copy
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import answers
+
+from course.grading import grade, pristine
+from course.notebooks import ROOT, CourseError, chapters, exercise_of, path_of, read, tags, write
+
+NAME = chapters("solutions")[0]
+NUMBERS = list(answers(NAME))
+FIRST, SECOND = NUMBERS[:2]
+
+
+def right(number):
+    return next(iter(answers(NAME)[number]["right"].values()))
+
+
+@pytest.fixture
+def solved():
+    """The pristine notebook of the first chapter with a right answer to every exercise."""
+    notebook = copy.deepcopy(pristine(NAME))
+    for cell in solution_cells(notebook):
+        cell.source = right(exercise_of(cell))
+    return notebook
+
+
+def solution_cells(notebook):
+    return [c for c in notebook.cells if "solution" in tags(c)]
+
+
+def graded(notebook, tmp_path, limit=60.0, name=f"{NAME}.ipynb"):
+    write(notebook, tmp_path / name)
+    return {v.exercise: v for v in grade(tmp_path / name, limit)}
+
+
+def test_solved_chapter_in_15_seconds(solved, tmp_path):
+    write(solved, tmp_path / f"{NAME}.ipynb")
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "course", "grade", str(tmp_path / f"{NAME}.ipynb")], cwd=ROOT,
+                          capture_output=True, text=True)
+    seconds = time.monotonic() - start
+    assert done.returncode == 0 and "passed" in done.stdout, done.stdout + done.stderr
+    print(f"a solved chapter was graded in {seconds:.1f} s")
+    assert seconds < 40    # 15 s on a quiet machine (benchmarks/grader.py measures it); this only notices a hang
+
+
+def test_a_hanging_exercise_costs_only_itself(solved, tmp_path):
+    solution_cells(solved)[0].source = f"# Exercise {FIRST}\nwhile True:\n    pass\n"
+    verdicts = graded(solved, tmp_path, limit=15)
+    assert verdicts.pop(FIRST).verdict == "time limit"
+    assert {v.verdict for v in verdicts.values()} == {"passed"}
+
+
+def test_a_dying_kernel_costs_only_its_exercise(solved, tmp_path):
+    solution_cells(solved)[1].source = f"# Exercise {SECOND}\nimport os\nos._exit(3)\n"
+    verdicts = graded(solved, tmp_path)
+    lost = verdicts.pop(SECOND)
+    assert lost.verdict == "failed" and "kernel" in lost.reason
+    assert {v.verdict for v in verdicts.values()} == {"passed"}
+
+
+def test_a_spoiled_name_costs_only_its_exercise(solved, tmp_path):
+    solution_cells(solved)[0].source += "\nnp = jnp = jax = None\n"
+    verdicts = graded(solved, tmp_path)
+    assert {number for number, v in verdicts.items() if v.verdict != "passed"} <= {FIRST}
+
+
+def test_a_syntax_error_is_told(solved, tmp_path):
+    solution_cells(solved)[0].source = f"# Exercise {FIRST}\ndef broken(:\n    pass\n"
+    verdicts = graded(solved, tmp_path)
+    assert verdicts.pop(FIRST).reason.startswith("SyntaxError")
+    assert {v.verdict for v in verdicts.values()} == {"passed"}
+
+
+def test_a_printing_solution_is_told(solved, tmp_path):
+    lines = [line for line in solution_cells(solved)[0].source.splitlines()]
+    check = next(c for c in solved.cells if "check" in tags(c) and exercise_of(c) == FIRST)
+    solution_cells(solved)[0].source = "\n".join(lines) + "\nimport numpy.random\n_rng = rng\n" \
+        "def rng(k):\n    print('looking')\n    return _rng(k)\n"
+    verdict = graded(solved, tmp_path)[FIRST]
+    assert "rng(" not in check.source or "remove the print" in verdict.reason
+
+
+def test_edited_checks_change_nothing(tmp_path):
+    notebook = copy.deepcopy(pristine(NAME))
+    for cell in notebook.cells:
+        if "check" in tags(cell):
+            cell.source, cell.outputs = "print('all right')", []
+            cell.metadata["tags"] = ["nbval-skip"]
+    assert {v.verdict for v in graded(notebook, tmp_path).values()} == {"not attempted"}
+
+
+def test_skip_marks_in_a_solution_change_nothing(tmp_path):
+    notebook = copy.deepcopy(pristine(NAME))
+    for cell in solution_cells(notebook):
+        cell.source = "# NBVAL_SKIP\n" + cell.source
+        cell.metadata["tags"] = ["solution", "raises-exception", "nbval-raises-exception"]
+    assert all(v.points == 0 for v in graded(notebook, tmp_path).values())
+
+
+def test_deleted_check_cells_change_nothing(solved, tmp_path):
+    solved.cells = [c for c in solved.cells if "check" not in tags(c)]
+    assert {v.verdict for v in graded(solved, tmp_path).values()} == {"passed"}
+
+
+def test_lost_cell_ids_and_metadata(solved, tmp_path):
+    """As Colab saves an old notebook: the marker comment finds the cells."""
+    for k, cell in enumerate(solved.cells):
+        cell["id"], cell.metadata = f"{k:08x}", {"outputId": "x", "colab": {}}
+    assert {v.verdict for v in graded(solved, tmp_path, name="Copy of exercises.ipynb").values()} == {"passed"}
+
+
+def test_lost_marker_is_found_by_id(solved, tmp_path):
+    solution_cells(solved)[0].source = solution_cells(solved)[0].source.split("\n", 1)[1]
+    assert graded(solved, tmp_path)[FIRST].verdict == "passed"
+
+
+def test_deleted_solution_cell_is_said(solved, tmp_path):
+    solved.cells = [c for c in solved.cells if not ("solution" in tags(c) and exercise_of(c) == FIRST)]
+    verdicts = graded(solved, tmp_path)
+    assert verdicts.pop(FIRST).verdict == "cell missing"
+    assert {v.verdict for v in verdicts.values()} == {"passed"}
+
+
+def test_windows_line_ends_and_byte_order_mark(solved, tmp_path):
+    write(solved, tmp_path / "plain.ipynb")
+    text = json.dumps(json.loads((tmp_path / "plain.ipynb").read_text()), ensure_ascii=False)
+    path = tmp_path / f"{NAME}.ipynb"
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\\n", "\\r\\n").replace("\n", "\r\n").encode())
+    assert {v.verdict for v in grade(path)} == {"passed"}
+
+
+def test_old_format(solved, tmp_path):
+    import nbformat
+    old = nbformat.convert(solved, 3)
+    path = tmp_path / f"{NAME}.ipynb"
+    path.write_text(nbformat.writes(old, version=3))
+    assert {v.verdict for v in grade(path)} == {"passed"}
+
+
+@pytest.mark.parametrize("content", [b"", b"not json", b"{", b'{"cells": 3}', b"[1, 2]", b"null", b"\x89PNG\r\n\x1a\n", b"\xff\xfe",
+                                     b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}'])
+def test_a_damaged_file_gets_a_sentence(content, tmp_path):
+    path = tmp_path / f"{NAME}.ipynb"
+    path.write_bytes(content)
+    with pytest.raises(CourseError, match=rf"{NAME}\.ipynb is (not|empty)"):
+        grade(path)
+
+
+def test_a_foreign_notebook_gets_a_sentence(tmp_path):
+    lecture = tmp_path / "my_analysis.ipynb"
+    lecture.write_bytes(path_of("lectures", NAME).read_bytes())
+    with pytest.raises(CourseError, match="not an exercise notebook"):
+        grade(lecture)
+
+
+def test_the_command_line_tells_and_goes_on(tmp_path):
+    (tmp_path / "broken.ipynb").write_text("{")
+    (tmp_path / f"{NAME}.ipynb").write_bytes(path_of("exercises", NAME).read_bytes())
+    done = subprocess.run([sys.executable, "-m", "course", "grade", str(tmp_path / "none.ipynb"), str(tmp_path / "broken.ipynb"),
+                           str(tmp_path / f"{NAME}.ipynb")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "not attempted" in done.stdout and "Traceback" not in done.stdout + done.stderr
+    assert "There is no file" in done.stdout and "damaged" in done.stdout
+
+
+def test_grading_leaves_the_submission_as_it_was(solved, tmp_path):
+    write(solved, tmp_path / f"{NAME}.ipynb")
+    before = (tmp_path / f"{NAME}.ipynb").read_bytes()
+    grade(tmp_path / f"{NAME}.ipynb")
+    assert (tmp_path / f"{NAME}.ipynb").read_bytes() == before and read(path_of("solutions", NAME))

@@ -1,0 +1,168 @@
+"""The lecture contract, for every chapter."""
+
+import ast
+import contextlib
+import importlib.metadata
+import io
+import re
+import sys
+
+import pytest
+
+import course
+from course.notebooks import BUILD, KINDS, ROOT, address, chapters, path_of, read, tags, title
+from course.pages import scorecard_rows
+from course.running import cached, open_cache
+
+LECTURES = chapters("lectures")
+each_lecture = pytest.mark.parametrize("name", LECTURES)
+
+
+def cells_of(name):
+    return read(path_of("lectures", name)).cells
+
+
+def code_of(name):
+    return [cell for cell in cells_of(name) if cell.cell_type == "code"]
+
+
+def executed(name):
+    found = cached(path_of("lectures", name), open_cache())
+    if found is None:
+        pytest.fail(f"lectures/{name}.ipynb has not been run as it stands: `python -m course execute` runs it")
+    return found[1]
+
+
+@each_lecture
+def test_every_code_cell_has_one_kind(name):
+    wrong = [c["id"] for c in code_of(name) if len(set(tags(c)) & set(KINDS)) != 1]
+    assert not wrong, f"cells without exactly one tag of {KINDS}: {wrong}"
+
+
+@each_lecture
+def test_cells_are_small(name):
+    long = {c["id"]: len(c.source.splitlines()) for c in code_of(name) if "setup" not in tags(c)}
+    assert max(long.values()) <= 25, f"over 25 lines: { {k: n for k, n in long.items() if n > 25} }"
+
+
+@each_lecture
+def test_setup_cell_is_the_course_s(name):
+    setup = [c.source for c in code_of(name) if "setup" in tags(c)]
+    assert setup == [(ROOT / "book" / "setup_cell.py").read_text().rstrip("\n")]
+
+
+def test_setup_cell_is_short():
+    assert len((ROOT / "book" / "setup_cell.py").read_text().splitlines()) <= 60
+
+
+@each_lecture
+def test_nothing_is_stored(name):
+    assert not [c["id"] for c in code_of(name) if c.outputs or c.execution_count is not None]
+
+
+@each_lecture
+def test_way_through(name):
+    cells = cells_of(name)
+    assert title(read(path_of("lectures", name))).startswith(f"{int(name[:2])}. ")
+    assert cells[1].source == f"[**Open in Colab**]({address()['colab']}/lectures/{name}.ipynb)"
+    headings = [h for c in cells if c.cell_type == "markdown" for h in re.findall(r"^## (.+)$", c.source, re.MULTILINE)]
+    for part in ("In practice", "Scorecard", "Summary", "Exercises", "Further reading"):
+        assert part in headings, f"the section '## {part}' is missing"
+    about = next(c.source for c in cells if "What you will be able to do" in c.source)
+    assert all(part in about for part in ("What you need", "How long it takes", "The talk"))
+    assert f"](../exercises/{name}.ipynb)" in "".join(c.source for c in cells if c.cell_type == "markdown")
+
+
+@each_lecture
+def test_figures_have_captions_and_alt_text(name):
+    for cell in code_of(name):
+        if "figure" in tags(cell):
+            shown = cell.metadata.get("mystnb", {})
+            assert shown.get("image", {}).get("alt") and shown.get("figure", {}).get("caption"), cell["id"]
+
+
+@each_lecture
+def test_last_code_cell_is_the_scorecard(name):
+    last = code_of(name)[-1]
+    assert "check" in tags(last) and "scorecard(" in last.source
+
+
+@each_lecture
+def test_has_a_slider(name):
+    assert any("explore" in tags(c) and "slider(" in c.source for c in code_of(name))
+
+
+@each_lecture
+def test_imports_only_public_packages(name):
+    own = {"course", "tests", "benchmarks", "lectures", "solutions", "book"}
+    for cell in code_of(name):
+        for node in ast.walk(ast.parse(cell.source)):
+            modules = [a.name for a in node.names] if isinstance(node, ast.Import) else \
+                      [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not own & {m.split(".")[0] for m in modules}, cell["id"]
+
+
+@each_lecture
+def test_docstrings(name):
+    """Every public function that a define cell offers says what it takes and returns."""
+    for cell in code_of(name):
+        if "define" in tags(cell):
+            for node in ast.parse(cell.source).body:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                    assert ast.get_docstring(node), f"{cell['id']}: {node.name} has no docstring"
+
+
+@each_lecture
+def test_load_is_silent(name):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        namespace = course.load(name)
+    assert out.getvalue() == "" and callable(namespace.scorecard)
+
+
+@each_lecture
+def test_executed_without_noise(name):
+    """No warning and no traceback stands in what the reader sees."""
+    noisy = [c["id"] for c in executed(name).cells for out in c.get("outputs", [])
+             if out.output_type == "error" or (out.output_type == "stream" and out.name == "stderr")]
+    assert not noisy
+
+
+@each_lecture
+def test_scorecard_was_shown(name):
+    rows = scorecard_rows(executed(name))
+    assert rows and all(all(cell.strip() for cell in row) for row in rows)
+
+
+@each_lecture
+def test_prose_cites_known_works(name):
+    known = set(re.findall(r"@\w+\{([^,\s]+),", (ROOT / "book" / "references.bib").read_text()))
+    text = "".join(c.source for c in cells_of(name) if c.cell_type == "markdown")
+    cited = {key.strip() for group in re.findall(r"\{cite\w*(?::\w+)?\}`([^`]+)`", text) for key in group.split(",")}
+    assert cited <= known, f"not in book/references.bib: {cited - known}"
+
+
+def scorecard(rows):
+    from types import SimpleNamespace
+    shown = []
+    names = {"display": lambda data, raw: shown.append(data), "html": __import__("html")}
+    source = (ROOT / "book" / "setup_cell.py").read_text()
+    exec(compile(source[source.index("def scorecard"):], "scorecard", "exec"), names)
+    names["scorecard"](rows)
+    return SimpleNamespace(**shown[0])
+
+
+@pytest.mark.parametrize("row", [("energy", float("nan"), 1.0, "exact", 1.0), ("energy", 1.1, 1.0, "exact", 0.01),
+                                 ("energy", 2.0, 1.0, "exact", "<"), ("energy", 1.0, 1.0, "exact", ">")])
+def test_scorecard_names_the_row_that_misses(row):
+    with pytest.raises(AssertionError, match="energy"):
+        scorecard([("fine", 1.0, 1.0, "exact", 0.1), row])
+
+
+def test_scorecard_passes_what_is_within_tolerance():
+    scorecard([("a", 1.0, 1.05, "exact", 0.1), ("b", 1, 2, "bound", "<"), ("c", 3, 2, "bound", ">")])
+
+
+def test_lock_says_what_was_run():
+    lock = (ROOT / BUILD / "requirements.lock").read_text()
+    assert f"jax=={importlib.metadata.version('jax')}\n" in lock and sys.version_info >= (3, 11)

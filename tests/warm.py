@@ -1,0 +1,66 @@
+"""Judge answers in the running process: the given cells once, then each answer and its checks in a copy of the names."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import signal
+
+from course.notebooks import exercise_of, path_of, read, tags
+
+LIMIT = 60    # seconds for one answer
+
+
+def code(name: str, room: str = "solutions"):
+    return [cell for cell in read(path_of(room, name)).cells if cell.cell_type == "code"]
+
+
+@functools.cache
+def given(name: str) -> dict:
+    """The names of the setup and define cells of solutions/`name`."""
+    import matplotlib
+    matplotlib.use("agg")
+    names: dict = {"__name__": "__main__"}
+    for cell in code(name):
+        if {"setup", "define"} & set(tags(cell)):
+            exec(compile(cell.source, f"<{name}#{cell['id']}>", "exec"), names)
+    return names
+
+
+def out_of_time(*_):
+    raise TimeoutError(f"ran for more than {LIMIT} s")
+
+
+def run(name: str, exercise: str, answer: str) -> str:
+    """What the checks of `exercise` print for `answer`, the source of a whole solution cell; raises what they raise."""
+    names, printed = dict(given(name)), io.StringIO()
+    signal.signal(signal.SIGALRM, out_of_time)
+    signal.alarm(LIMIT)
+    try:
+        exec(compile(answer, f"<answer {exercise}>", "exec"), names)
+        with contextlib.redirect_stdout(printed):
+            for cell in code(name):
+                if "check" in tags(cell) and exercise_of(cell) == exercise:
+                    exec(compile(cell.source, f"<{name}#{cell['id']}>", "exec"), names)
+    finally:
+        signal.alarm(0)
+        names["plt"].close("all")
+    return printed.getvalue()
+
+
+@functools.cache
+def expected(name: str, exercise: str, seed: str) -> str:
+    """What the checks print for the course's own solution; `seed` is the COURSE_SEED in force."""
+    source = next(c.source for c in code(name) if "solution" in tags(c) and exercise_of(c) == exercise)
+    return run(name, exercise, source)
+
+
+def accepted(name: str, exercise: str, answer: str, seed: str) -> tuple[bool, str]:
+    """(verdict, reason) as nbval would give it under the COURSE_SEED `seed`, which the caller has set."""
+    want = expected(name, exercise, seed)
+    try:
+        got = run(name, exercise, answer)
+    except Exception as error:    # any exception of an answer is a refusal, and its text the reason
+        return False, f"{type(error).__name__}: {error}"
+    return got == want, "" if got == want else f"printed {got!r}, expected {want!r}"
