@@ -1,0 +1,182 @@
+"""Chapter 2: the reader's own automatic differentiation against jax, on programs that the chapter does not contain."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import course
+
+ch = course.load("02_autodiff")
+ops, grad, vjp, jvp, hvp = ch.ops, ch.grad, ch.vjp, ch.jvp, ch.hvp
+draw = np.random.default_rng(20261124)
+A, B, M = draw.normal(size=(4, 4)), draw.normal(size=(4, 3)), draw.normal(size=(2, 4, 4))
+x4, x3, x43 = draw.normal(size=4), draw.normal(size=3), draw.normal(size=(4, 3))
+SPD = A @ A.T + 4 * np.eye(4)
+
+# Each program is f(ops, *args) -> array of any shape.
+PROGRAMS = {
+    "operators": (lambda o, x: (2 - x) * x / (1 + x**2) - 3 / (x + 9) + (-x) ** 3, x4),
+    "powers": (lambda o, x: o.exp(x) ** x + 2.0**x + o.sqrt(x**2 + 1) ** 1.5, x4),
+    "elementary": (lambda o, x: o.sin(x) * o.cos(x) + o.tanh(x) + o.log(1 + o.exp(x)) + o.exp(-(x**2)), x43),
+    "array on the left": (lambda o, x: B @ x + B[:, 0] * o.sum(x) + (B[:, 1] - o.matmul(B, x)), x3),
+    "broadcast row": (lambda o, x: x * B + B / (2 + x**2), x3),
+    "broadcast outer": (lambda o, x: x[:, None] * x[None, :] + x, x4),
+    "broadcast two": (lambda o, x, y: o.reshape(x, (4, 1)) - y * o.sin(x[0]), (x4, x3)),
+    "scalar and array": (lambda o, x, y: x * y + x**2, (np.float64(0.7), x43)),
+    "slices": (lambda o, x: x[1:] * x[:-1] + x[::-1][:3] - x[-1], x4),
+    "fancy index": (lambda o, x: x[np.array([0, 2, 2, 1])] ** 2, x4),
+    "boolean mask": (lambda o, x: o.where(x > 0, x**2, o.exp(x)), x43),
+    "index two axes": (lambda o, x: x[1:, 0] * x[2, 1:2] + x[..., -1][:3], x43),
+    "sums": (lambda o, x: o.sum(x, axis=0) * o.sum(x) + o.sum(x, axis=1, keepdims=True)[:3, 0], x43),
+    "mean and max": (lambda o, x: o.mean(x**2, axis=1) + o.max(x, axis=1), x43),
+    "matmul vv": (lambda o, x: x @ o.sin(x) * x, x4),
+    "matmul mv": (lambda o, x: o.matmul(A, x) + x @ A, x4),
+    "matmul mm": (lambda o, x: x.T @ x + o.matmul(o.transpose(x), B), x43),
+    "matmul batch": (lambda o, x: o.matmul(M, x), x43),
+    "reshape": (lambda o, x: o.reshape(x, (2, 6)) ** 2 + o.sum(o.transpose(x)), x43),
+    "concatenate": (lambda o, x: o.concatenate([x, o.sin(x), x[:2]]) ** 2, x4),
+    "sort": (lambda o, x: o.sort(x) * np.arange(4.0), x4),
+    "sort axis": (lambda o, x: o.sort(x**2) * np.arange(3.0), x43),
+    "where constant": (lambda o, x: o.where(np.array([True, False, True, False]), x, 2.0) * x, x4),
+    "abs maximum": (lambda o, x: o.abs(x) * o.maximum(x, 0.1) + o.minimum(x, o.sin(x)), x43),
+    "solve": (lambda o, x: o.linalg.solve(SPD + x[:, None] * x[None, :], o.sin(x)), x4),
+    "solve matrix": (lambda o, x: o.linalg.solve(SPD, x) @ x.T, x43),
+    "inverse": (lambda o, x: o.linalg.inv(SPD + x * o.sin(x)[:, None]), x4),
+    "determinant": (lambda o, x: o.linalg.det(SPD + x[:, None] * x[None, :]), x4),
+    "loop": (lambda o, x: [y := x, [y := o.sin(y) + x * y / (1 + y**2) for _ in range(7)]][1][-1], x4),
+    "no dependence": (lambda o, x: o.sin(np.ones(3)) + 0 * x[0], x4),
+}
+CASES = [pytest.param(f, args if isinstance(args, tuple) else (args,), id=name) for name, (f, args) in PROGRAMS.items()]
+
+
+def directions(args, seed=1):
+    rng = np.random.default_rng(seed)
+    return tuple(rng.normal(size=np.shape(a)) for a in args)
+
+
+def close(mine, reference, tol=1e-9):
+    mine, reference = np.asarray(mine), np.asarray(reference)
+    assert mine.shape == reference.shape and mine.dtype == np.float64
+    np.testing.assert_allclose(mine, reference, rtol=tol, atol=tol * (1 + np.abs(reference).max(initial=0)))
+
+
+@pytest.mark.parametrize("f, args", CASES)
+def test_value_is_that_of_jax(f, args):
+    close(f(ops, *args), f(jnp, *args), 1e-12)
+
+
+@pytest.mark.parametrize("f, args", CASES)
+def test_jvp(f, args):
+    value, tangent = jvp(lambda *a: f(ops, *a), args, directions(args))
+    expected = jax.jvp(lambda *a: f(jnp, *a), args, directions(args))
+    close(value, expected[0])
+    close(tangent, expected[1])
+
+
+@pytest.mark.parametrize("f, args", CASES)
+def test_vjp(f, args):
+    value, pullback = vjp(lambda *a: f(ops, *a), *args)
+    expected, jax_pullback = jax.vjp(lambda *a: f(jnp, *a), *args)
+    close(value, expected)
+    cotangent = np.random.default_rng(2).normal(size=np.shape(value))
+    mine = pullback(cotangent)
+    assert isinstance(mine, tuple) and len(mine) == len(args)
+    for got, want in zip(mine, jax_pullback(jnp.asarray(cotangent))):
+        close(got, want)
+
+
+def compositions(o, my_grad, my_jvp, my_vjp, f, args):
+    """Second derivatives in all four orders, as functions that run in either world."""
+    weights = [np.random.default_rng(3).normal(size=np.shape(f(ops, *args)))]
+    loss = lambda *a: o.sum(f(o, *a) * weights[0])
+    v = directions(args)
+    yield my_jvp(lambda *a: my_grad(loss)(*a), args, v)[1]
+    yield my_grad(lambda *a: my_jvp(loss, a, v)[1])(*args)
+    yield my_grad(lambda *a: o.sum(my_grad(loss)(*a) * v[0]))(*args)
+    yield my_jvp(lambda *a: my_jvp(loss, a, v)[1], args, v)[1]
+    yield my_vjp(lambda *a: my_vjp(loss, *a)[1](1.0)[0], *args)[1](v[0])[0]
+
+
+@pytest.mark.parametrize("f, args", CASES)
+def test_second_derivatives_in_every_order(f, args):
+    mine = compositions(ops, grad, jvp, vjp, f, args)
+    reference = compositions(jnp, jax.grad, jax.jvp, jax.vjp, f, args)
+    for got, want in zip(mine, reference, strict=True):
+        close(got, want, 1e-8)
+
+
+@pytest.mark.parametrize("f, args", CASES[:12])
+def test_hvp(f, args):
+    loss = lambda o: lambda *a: o.sum(o.sin(f(o, *a)))
+    if len(args) == 1:
+        v = directions(args)[0]
+        expected = jax.jvp(jax.grad(loss(jnp)), args, (v,))[1]
+        close(hvp(loss(ops), args[0], v), expected, 1e-8)
+
+
+def test_argnum():
+    f = lambda o: lambda x, y: o.sum(x * o.sin(y))
+    for k in (0, 1):
+        close(grad(f(ops), k)(x4, x4 + 1), jax.grad(f(jnp), k)(x4, x4 + 1))
+
+
+def test_no_perturbation_confusion():
+    assert float(grad(lambda x: x * grad(lambda y: x + y)(1.0))(1.0)) == 1.0
+    inner = lambda d, x: d(lambda y: x * y**2)(x)
+    assert abs(float(grad(lambda x: x * inner(grad, x))(2.0)) - jax.grad(lambda x: x * inner(jax.grad, x))(2.0)) < 1e-12
+
+
+def test_sixth_derivative_of_a_composite():
+    f = lambda o: lambda x: o.sin(o.exp(x / 3)) * x
+    mine, reference = f(ops), f(jnp)
+    for _ in range(6):
+        mine, reference = grad(mine), jax.grad(reference)
+    assert abs(float(mine(0.4)) - float(reference(0.4))) < 1e-9
+
+
+def test_control_flow():
+    def newton(a):
+        x = a
+        while x * x - a > 1e-12:       # the comparison of a traced number must be a bool
+            x = (x + a / x) / 2
+        return x if a > 1 else -x
+    assert abs(float(grad(newton)(3.0)) - 0.5 / np.sqrt(3.0)) < 1e-9
+    assert abs(float(jvp(newton, (3.0,), (2.0,))[1]) - 1.0 / np.sqrt(3.0)) < 1e-9
+
+
+@pytest.mark.parametrize("shapes", list(itertools.product([(), (3,), (1, 3), (4, 1), (4, 3), (2, 4, 3)], repeat=2)))
+def test_broadcasting_of_every_operator(shapes):
+    rng = np.random.default_rng(5)
+    x, y = (rng.uniform(0.5, 1.5, size=s) for s in shapes)
+    for op in (lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, lambda a, b: a / b, lambda a, b: a**b):
+        out, pullback = vjp(op, x, y)
+        want, jax_pullback = jax.vjp(op, x, y)
+        for got, reference in zip(pullback(np.ones(np.shape(out))), jax_pullback(jnp.ones(want.shape))):
+            close(got, reference)
+
+
+def test_ties_are_shared_as_in_jax():
+    x = np.array([1.0, 3.0, 3.0, 2.0])
+    close(grad(ops.max)(x), jax.grad(jnp.max)(x))
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda: grad(lambda x: x * 2)(x4),                                # not a scalar
+    lambda: jvp(ops.sin, (x4,), (x3,)),                               # tangent of another shape
+    lambda: jvp(ops.sin, (x4,), ()),                                  # a tangent is missing
+    lambda: vjp(ops.sin, x4)[1](x3),                                  # cotangent of another shape
+    lambda: grad(ops.sum)(np.array([1, 2, 3])),                       # integers have no derivative
+    lambda: grad(ops.sum, 1)(x4),                                     # there is no argument 1
+])
+def test_bad_input_gets_a_clear_error(wrong):
+    with pytest.raises((TypeError, ValueError, IndexError)) as caught:
+        wrong()
+    assert len(str(caught.value)) > 15
+
+
+def test_at_least_thirty_primitives():
+    names = [n for n in dir(ops) if not n.startswith("_")] + [n for n in dir(ops.linalg) if not n.startswith("_")]
+    assert len(names) >= 30
