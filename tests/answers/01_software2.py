@@ -1,0 +1,106 @@
+"""Right and wrong answers to the exercises of chapter 1: each is the whole solution cell."""
+
+
+def wells(body):
+    return f"# Exercise 1.1\ndef wells(rho, x):\n    psi = jnp.sqrt(rho)\n    {body}\n"
+
+
+def distance(body):
+    return f"# Exercise 1.2\ndef distance(V1, V2, rho, x):\n    h, D = x[1] - x[0], V1 - V2\n    {body}\n"
+
+
+def excited(flip):
+    return f"""# Exercise 1.3
+def from_excited(rho, x):
+    root = np.sqrt(np.asarray(rho))
+    slope = np.diff(root)
+    humps = [i for i in range(1, len(root) - 1) if slope[i - 1] > 0 > slope[i]]
+    humps = sorted(sorted(humps, key=lambda i: -root[i])[:2])
+    node = min(range(humps[0], humps[1]), key=lambda i: root[i])
+    {flip}
+    psi = root * np.where(np.arange(len(root)) >= cut, -1, 1)
+    return -(np.asarray(kinetic(x)) @ psi) / psi
+"""
+
+
+BOTH_SIDES = """bend = lambda c: np.abs(np.diff(root * np.where(np.arange(len(root)) >= c, -1, 1), 2))[node - 3:node + 3].max()
+    cut = node if bend(node) < bend(node + 1) else node + 1"""
+
+
+def response(body):
+    return ("# Exercise 1.4\ndef response(V, x):\n    h = x[1] - x[0]\n    E, U = eigenstates(V, x)\n"
+            f"    psi, P = U[:, 0], U[:, 1:]\n    {body}\n")
+
+
+ANSWERS = {
+    "1.1": {
+        "right": {
+            "with numpy": "# Exercise 1.1\ndef wells(rho, x):\n    psi = np.sqrt(np.asarray(rho))\n    h = x[1] - x[0]\n"
+                          "    padded = np.concatenate([[0], psi, [0]])\n"
+                          "    return 0.5 * (padded[2:] - 2 * psi + padded[:-2]) / h**2 / psi\n",
+            "by the logarithm": wells("return -jnp.exp(-0.5 * jnp.log(rho)) * (kinetic(x) @ jnp.exp(0.5 * jnp.log(rho)))"),
+        },
+        "wrong": {
+            "sign": wells("return kinetic(x) @ psi / psi"),
+            "density for wave function": wells("return -(kinetic(x) @ rho) / rho"),
+            "no half": wells("return -2 * (kinetic(x) @ psi) / psi"),
+            "another energy": wells("return 1.0 - (kinetic(x) @ psi) / psi"),
+            "not divided": wells("return -(kinetic(x) @ psi)"),
+            "harmonic guess": wells("return 0.5 * x**2 - 0.5"),
+        },
+    },
+    "1.2": {
+        "right": {
+            "variance": distance("return jnp.sqrt(jnp.sum(h * rho * D**2) - jnp.sum(h * rho * D) ** 2)"),
+            "average": distance("return np.sqrt(np.average((D - np.average(D, weights=rho)) ** 2, weights=rho))"),
+        },
+        "wrong": {
+            "plain mean": distance("return jnp.sqrt(jnp.sum(h * rho * (D - jnp.mean(D)) ** 2))"),
+            "no constant": distance("return jnp.sqrt(jnp.sum(h * rho * D**2))"),
+            "no root": distance("return jnp.sum(h * rho * (D - jnp.sum(h * rho * D)) ** 2)"),
+            "no weight": distance("return jnp.sqrt(jnp.sum(h * (D - jnp.mean(D)) ** 2))"),
+            "no spacing": distance("return jnp.sqrt(jnp.sum(rho * (D - jnp.sum(h * rho * D)) ** 2))"),
+            "hard-coded": distance("return 0.7241 * float(jnp.std(D) > 1e-9)"),
+        },
+    },
+    "1.3": {
+        "right": {
+            "other search": excited(BOTH_SIDES),
+            "straight line through the node": """# Exercise 1.3
+def from_excited(rho, x):
+    s = jnp.sqrt(rho)
+    middle = jnp.where((jnp.cumsum(rho) > 0.03 * jnp.sum(rho)) & (jnp.cumsum(rho) < 0.97 * jnp.sum(rho)), s, jnp.inf)
+    m = int(jnp.argmin(middle))
+    signs = lambda c: jnp.where(jnp.arange(len(x)) < c, 1.0, -1.0)
+    kink = [abs(float((signs(c) * s)[m + 1] - 2 * (signs(c) * s)[m] + (signs(c) * s)[m - 1])) for c in (m, m + 1)]
+    psi = signs(m if kink[0] < kink[1] else m + 1) * s
+    return -jnp.dot(kinetic(x), psi) / psi
+""",
+        },
+        "wrong": {
+            "no sign change": "# Exercise 1.3\ndef from_excited(rho, x):\n    psi = jnp.sqrt(rho)\n    return -(kinetic(x) @ psi) / psi\n",
+            "sign change at the centre": "# Exercise 1.3\ndef from_excited(rho, x):\n    psi = jnp.sqrt(rho) * jnp.sign(x - 0.63)\n"
+                                         "    return -(kinetic(x) @ psi) / psi\n",
+            "two points too far": excited("cut = node + 3"),
+            "smallest value of all": "# Exercise 1.3\ndef from_excited(rho, x):\n    psi = jnp.sqrt(rho)\n"
+                                     "    psi = jnp.where(jnp.arange(len(x)) > jnp.argmin(rho), -psi, psi)\n"
+                                     "    return -(kinetic(x) @ psi) / psi\n",
+            "sign of the potential": excited(BOTH_SIDES).replace("return -(", "return ("),
+            "energy one": excited(BOTH_SIDES).replace("return -(", "return 1.0 - ("),
+        },
+    },
+    "1.4": {
+        "right": {
+            "by jax": "# Exercise 1.4\ndef response(V, x):\n    return jax.jacfwd(lambda V: eigenstates(V, x)[1][:, 0] ** 2)(V)\n",
+            "einsum": response("return -2 * h * jnp.einsum('i,im,m,jm,j->ij', psi, P, 1 / (E[1:] - E[0]), P, psi)"),
+        },
+        "wrong": {
+            "sign": response("return 2 * h * psi[:, None] * ((P / (E[1:] - E[0])) @ P.T) * psi"),
+            "no factor two": response("return -h * psi[:, None] * ((P / (E[1:] - E[0])) @ P.T) * psi"),
+            "no spacing": response("return -2 * psi[:, None] * ((P / (E[1:] - E[0])) @ P.T) * psi"),
+            "first excited state alone": response("return -2 * h * psi[:, None] * ((P / (E[1:] - E[0]))[:, :1] @ P.T[:1]) * psi"),
+            "squared gap": response("return -2 * h * psi[:, None] * ((P / (E[1:] - E[0]) ** 2) @ P.T) * psi"),
+            "no gap": response("return -2 * h * psi[:, None] * (P @ P.T) * psi"),
+        },
+    },
+}
