@@ -32,10 +32,12 @@
       }
       slider.querySelector(".widget-label")?.removeAttribute("title");
     });
-    // The theme: names that contradict what is seen, a summary without words, a sidebar that is no landmark.
+    // The theme: names that contradict what is seen, a summary without words, a sidebar that is no landmark; and a role
+    // in the list of references that no longer exists.
     each(".search-button-field, details.hide > summary", (element) => element.removeAttribute("aria-label"));
     each(".theme-switch-button svg", (icon) => { set(icon, "aria-hidden", "true"); icon.querySelector("title")?.remove(); });
     each(".bd-links summary", (summary) => set(summary, "aria-label", "Show or hide the pages below"));
+    each(".citation-list > .citation", (entry) => set(entry, "role", "listitem"));
     each(".bd-sidebar-primary", (sidebar) => { set(sidebar, "role", "navigation"); set(sidebar, "aria-label", "Book"); });
   }
   addEventListener("DOMContentLoaded", () => {

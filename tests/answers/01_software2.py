@@ -5,8 +5,13 @@ def wells(body):
     return f"# Exercise 1.1\ndef wells(rho, x):\n    psi = jnp.sqrt(rho)\n    {body}\n"
 
 
-def distance(body):
-    return f"# Exercise 1.2\ndef distance(V1, V2, rho, x):\n    h, D = x[1] - x[0], V1 - V2\n    {body}\n"
+STEP = "dV = jnp.linalg.lstsq(J, r)[0]\n    return dV - jnp.sum(rho * dV) * h"
+SPREAD = "return jnp.sqrt(jnp.sum(h * rho * (D - jnp.sum(h * rho * D)) ** 2))"
+
+
+def constant(spread=SPREAD, step=STEP):
+    return (f"# Exercise 1.2\ndef distance(V1, V2, rho, x):\n    h, D = x[1] - x[0], V1 - V2\n    {spread}\n\n\n"
+            f"def fixed_step(J, r, rho, x):\n    h = x[1] - x[0]\n    {step}\n")
 
 
 def excited(flip):
@@ -51,21 +56,33 @@ ANSWERS = {
     },
     "1.2": {
         "right": {
-            "variance": distance("return jnp.sqrt(jnp.sum(h * rho * D**2) - jnp.sum(h * rho * D) ** 2)"),
-            "average": distance("return np.sqrt(np.average((D - np.average(D, weights=rho)) ** 2, weights=rho))"),
+            "variance, and a row for the mean": constant(
+                "return jnp.sqrt(jnp.sum(h * rho * D**2) - jnp.sum(h * rho * D) ** 2)",
+                "return jnp.linalg.lstsq(jnp.vstack([J, h * rho]), jnp.append(r, 0.0))[0]"),
+            "average, and a multiplier": constant(
+                "return np.sqrt(np.average((D - np.average(D, weights=rho)) ** 2, weights=rho))",
+                "n = len(x)\n    M = jnp.block([[J, jnp.ones((n, 1))], [h * rho[None, :], jnp.zeros((1, 1))]])\n"
+                "    return jnp.linalg.solve(M, jnp.append(r, 0.0))[:n]"),
+            "pseudo-inverse": constant(step="dV = jnp.linalg.pinv(J) @ r\n    return dV - np.average(dV, weights=rho)"),
         },
         "wrong": {
-            "plain mean": distance("return jnp.sqrt(jnp.sum(h * rho * (D - jnp.mean(D)) ** 2))"),
-            "no constant": distance("return jnp.sqrt(jnp.sum(h * rho * D**2))"),
-            "no root": distance("return jnp.sum(h * rho * (D - jnp.sum(h * rho * D)) ** 2)"),
-            "no weight": distance("return jnp.sqrt(jnp.sum(h * (D - jnp.mean(D)) ** 2))"),
-            "no spacing": distance("return jnp.sqrt(jnp.sum(rho * (D - jnp.sum(h * rho * D)) ** 2))"),
-            "hard-coded": distance("return 0.7241 * float(jnp.std(D) > 1e-9)"),
+            "plain mean": constant("return jnp.sqrt(jnp.sum(h * rho * (D - jnp.mean(D)) ** 2))"),
+            "no constant": constant("return jnp.sqrt(jnp.sum(h * rho * D**2))"),
+            "no root": constant("return jnp.sum(h * rho * (D - jnp.sum(h * rho * D)) ** 2)"),
+            "no weight": constant("return jnp.sqrt(jnp.sum(h * (D - jnp.mean(D)) ** 2))"),
+            "no spacing": constant("return jnp.sqrt(jnp.sum(rho * (D - jnp.sum(h * rho * D)) ** 2))"),
+            "hard-coded": constant("return 0.7241 * float(jnp.std(D) > 1e-9)"),
+            "first value pinned": constant(step="dV = jnp.linalg.lstsq(J, r)[0]\n    return dV - dV[0]"),
+            "least norm": constant(step="return jnp.linalg.lstsq(J, r)[0]"),
+            "mean without weight": constant(step="dV = jnp.linalg.lstsq(J, r)[0]\n    return dV - jnp.mean(dV)"),
+            "mean added": constant(step="dV = jnp.linalg.lstsq(J, r)[0]\n    return dV + jnp.sum(rho * dV) * h"),
+            "transposed": constant(step=STEP.replace("lstsq(J", "lstsq(J.T")),
         },
     },
     "1.3": {
         "right": {
-            "other search": excited(BOTH_SIDES),
+            "the smoother of two": excited(BOTH_SIDES),
+            "smaller neighbour": excited("cut = node if root[node - 1] < root[node + 1] else node + 1"),
             "straight line through the node": """# Exercise 1.3
 def from_excited(rho, x):
     s = jnp.sqrt(rho)
@@ -82,6 +99,7 @@ def from_excited(rho, x):
             "sign change at the centre": "# Exercise 1.3\ndef from_excited(rho, x):\n    psi = jnp.sqrt(rho) * jnp.sign(x - 0.63)\n"
                                          "    return -(kinetic(x) @ psi) / psi\n",
             "two points too far": excited("cut = node + 3"),
+            "larger neighbour": excited("cut = node + 1 if root[node - 1] < root[node + 1] else node"),
             "smallest value of all": "# Exercise 1.3\ndef from_excited(rho, x):\n    psi = jnp.sqrt(rho)\n"
                                      "    psi = jnp.where(jnp.arange(len(x)) > jnp.argmin(rho), -psi, psi)\n"
                                      "    return -(kinetic(x) @ psi) / psi\n",
