@@ -136,7 +136,7 @@ def book():
     html = ROOT / BUILD / "html"
     forget_old_build()
     console.print("building the book …")
-    command = [sys.executable, "-m", "jupyter_book", "build", "-W", "-n", "--keep-going", "-q", str(ROOT)]
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "-W", "-n", "--keep-going", "-q", str(ROOT)]
     env = {**os.environ, "JUPYTERCACHE": str(ROOT / BUILD / ".jupyter_cache")}
     done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
