@@ -52,7 +52,7 @@ def scorecard(rows):
     A number as tolerance bounds |value - reference|; "<" or ">" says on which side of the reference the value must be."""
     ok = [v < r if tol == "<" else v > r if tol == ">" else abs(v - r) <= tol for _, v, r, _, tol in rows]
     table = [["quantity", "this notebook", "reference", "source", "tolerance"]]
-    table += [[q, f"{v:.10g}", f"{r:.10g}", s, tol if tol in ("<", ">") else f"{tol:.1g}"] for q, v, r, s, tol in rows]
+    table += [[q, f"{v:.{10 if abs(v) > 1e-6 else 2}g}", f"{r:.10g}", s, tol if tol in ("<", ">") else f"{tol:.1g}"] for q, v, r, s, tol in rows]
     display({"text/html": "<table><tr><th>" + "<tr><td>".join("<td>".join(map(html.escape, row)) for row in table)
                           .replace("<td>", "<th>", 4) + "</table>",
              "text/plain": "\n".join("  ".join(cell.ljust(24) for cell in row) for row in table),
