@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from course.notebooks import BUILD, ROOT, CourseError, chapters
+from course.notebooks import BUILD, ROOT, CourseError, chapters, contents
 
 console = Console()
 
@@ -130,6 +130,7 @@ def times():
 @plainly
 def book():
     """Run what has changed, then build the book into _build/html, with warnings as errors."""
+    contents()                       # says so at once if a page is missing
     execute.callback(jobs=None)
     from course.pages import make_pages
     make_pages()

@@ -36,6 +36,20 @@ def path_of(room: str, name: str, root: Path = ROOT) -> Path:
     return path
 
 
+def contents(root: Path = ROOT) -> list[str]:
+    """All pages that _toc.yml names, without their endings; a CourseError if one of them does not exist."""
+    def files(entry):
+        if isinstance(entry, list):
+            return [file for item in entry for file in files(item)]
+        own = [entry[key] for key in ("root", "file") if key in entry]
+        return own + [file for key in ("parts", "chapters", "sections") for file in files(entry.get(key, []))]
+
+    found = files(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8")))
+    if missing := [f for f in found if not any((root / f"{f}{end}").is_file() for end in (".ipynb", ".md"))]:
+        raise CourseError(f"_toc.yml lists {', '.join(missing)}, which does not exist: bring it back or take it off the list.")
+    return found
+
+
 def read(path: Path) -> nbformat.NotebookNode:
     """A notebook as nbformat 4; a CourseError in one sentence if it is not one."""
     try:

@@ -6,10 +6,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import yaml
 from bs4 import BeautifulSoup
 
-from course.notebooks import BUILD, ROOT, address, chapters
+from course.notebooks import BUILD, ROOT, address, chapters, contents
 
 HTML = ROOT / BUILD / "html"
 LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "embed": "src",
@@ -37,16 +36,8 @@ def links(page: str) -> set[str]:
     return {(HTML / page).parent.joinpath(unquote(h)).resolve().relative_to(HTML.resolve()).as_posix() for h in local}
 
 
-def contents(entry) -> list[str]:
-    """All files that _toc.yml names."""
-    if isinstance(entry, list):
-        return [file for item in entry for file in contents(item)]
-    own = [entry[key] for key in ("root", "file") if key in entry]
-    return own + [file for key in ("parts", "chapters", "sections") for file in contents(entry.get(key, []))]
-
-
 def test_there_is_a_page_for_every_entry_of_the_contents():
-    files = contents(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+    files = contents()
     assert len(files) == len(set(files))
     assert [f for f in files if not (HTML / f"{f}.html").is_file()] == []
     rooms = {f"{room}/{name}" for room in ("lectures", "exercises", "solutions") for name in chapters(room)}

@@ -102,6 +102,14 @@ def test_a_failing_notebook_fails_the_book(copy_of_the_course):
     assert done.returncode == 2 and "as the test wants" in done.stderr and f"lectures/{NAME}" in done.stderr
 
 
+@pytest.mark.parametrize("room", ["lectures", "solutions"])
+def test_a_missing_notebook_gets_a_sentence(room, copy_of_the_course):
+    root = copy_of_the_course
+    (root / room / f"{NAME}.ipynb").unlink()
+    done = verb("book", cwd=root, PYTHONPATH=str(root))
+    assert done.returncode == 2 and f"{room}/{NAME}, which does not exist" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_prose_changes_run_nothing(copy_of_the_course):
     root = copy_of_the_course
     path = root / "lectures" / f"{NAME}.ipynb"
