@@ -31,20 +31,18 @@ def loss(solver, M, A):
 def second(f, A, V):
     """The second derivative along V, by four compositions of modes."""
     along = lambda A: jax.jvp(f, (A,), (V,))[1]
-    yield jax.jvp(along, (A,), (V,))[1]
     pair = lambda G: jnp.real(jnp.sum(G * V))
-    yield pair(jax.jvp(jax.grad(f), (A,), (V,))[1])
-    yield pair(jax.grad(along)(A))
-    yield pair(jax.grad(lambda A: pair(jax.grad(f)(A)))(A))
+    return jax.jit(lambda A: (jax.jvp(along, (A,), (V,))[1], pair(jax.jvp(jax.grad(f), (A,), (V,))[1]),
+                              pair(jax.grad(along)(A)), pair(jax.grad(lambda A: pair(jax.grad(f)(A)))(A))))(A)
 
 
 @pytest.mark.parametrize("kind", [float, complex])
-@pytest.mark.parametrize("n", [1, 2, 8, 23])
+@pytest.mark.parametrize("n", [1, 2, 23])
 def test_eigh_is_that_of_jax_to_second_order(n, kind):
     A, M, V = hermitian(n, n, kind), hermitian(n, n + 1, kind), hermitian(n, n + 2, kind)
     ours, theirs = partial(loss, ch.eigh, M), partial(loss, jnp.linalg.eigh, M)
     np.testing.assert_allclose(jax.jit(jax.grad(ours))(A), jax.grad(theirs)(A), rtol=1e-9, atol=1e-9)
-    wanted = next(second(theirs, A, V))
+    wanted = jax.jit(lambda A: jax.jvp(lambda A: jax.jvp(theirs, (A,), (V,))[1], (A,), (V,))[1])(A)
     for got in second(ours, A, V):
         np.testing.assert_allclose(got, wanted, rtol=1e-8, atol=1e-8)
     batch = jnp.stack([A, 2 * A + M])
@@ -105,7 +103,7 @@ def test_svd_to_second_order(shape, kind):
 
     ours, theirs = partial(f, ch.svd), partial(f, partial(jnp.linalg.svd, full_matrices=False))
     np.testing.assert_allclose(jax.grad(ours)(A), jax.grad(theirs)(A), rtol=1e-8, atol=1e-8)
-    wanted = next(second(theirs, A, V))
+    wanted = jax.jit(lambda A: jax.jvp(lambda A: jax.jvp(theirs, (A,), (V,))[1], (A,), (V,))[1])(A)
     for got in second(ours, A, V):
         np.testing.assert_allclose(got, wanted, rtol=1e-7, atol=1e-7)
 
@@ -125,7 +123,7 @@ def test_svd_of_low_rank_is_finite_and_right(kind):
 
 
 @pytest.mark.parametrize("kind", [float, complex])
-@pytest.mark.parametrize("n", [2, 13, 90])
+@pytest.mark.parametrize("n", [2, 90])
 def test_ground_state_to_second_order(n, kind):
     A, B, C = (hermitian(n, s, kind) for s in (1, 2, 3))
     matrix = lambda p: A + p["b"] * B / n + p["deep"][0] ** 2 * C / n
@@ -133,10 +131,10 @@ def test_ground_state_to_second_order(n, kind):
     f = lambda E, psi: jnp.cos(E / n) + jnp.real(jnp.vdot(psi, C @ psi))
     ours = lambda p: f(*ch.ground_state(lambda p, v: matrix(p) @ v, p, draw(n, 4)))
     dense = lambda p: f(ch.eigh(matrix(p))[0][0], ch.eigh(matrix(p))[1][:, 0])
-    wanted = jax.tree.leaves(jax.hessian(dense)(p))
+    wanted = jax.tree.leaves(jax.jit(jax.hessian(dense))(p))
     for outer in (jax.jacfwd, jax.jacrev):
         for inner in (jax.jacfwd, jax.jacrev):
-            np.testing.assert_allclose(jax.tree.leaves(outer(inner(ours))(p)), wanted, rtol=1e-8, atol=1e-9)
+            np.testing.assert_allclose(jax.tree.leaves(jax.jit(outer(inner(ours)))(p)), wanted, rtol=1e-8, atol=1e-9)
 
 
 def test_ground_state_maps_over_parameters():
@@ -151,9 +149,9 @@ def test_degenerate_excited_states_do_not_matter():
     Q = jnp.linalg.qr(draw((9, 9), 5))[0]
     A, V, M = Q @ jnp.diag(jnp.array([0.0, 1, 1, 1, 2, 2, 3, 4, 5])) @ Q.T, hermitian(9, 6), hermitian(9, 7)
     psi = lambda t: ch.ground_state(lambda t, v: A @ v + t * (V @ v), t, jnp.ones(9))[1]
-    f, h = lambda t: psi(t) @ M @ psi(t), 1e-2
+    f, h = jax.jit(lambda t: psi(t) @ M @ psi(t)), 1e-2
     bend = lambda h: (f(h) - 2 * f(0.0) + f(-h)) / h**2
-    np.testing.assert_allclose(jax.grad(jax.grad(f))(0.0), (64 * bend(h / 4) - 20 * bend(h / 2) + bend(h)) / 45, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.grad(jax.grad(f)))(0.0), (64 * bend(h / 4) - 20 * bend(h / 2) + bend(h)) / 45, rtol=1e-6)
 
 
 @pytest.mark.parametrize("N, g", [(2, 0.3), (6, 0.8), (8, 1.0), (12, 1.7)])
@@ -163,7 +161,7 @@ def test_tfim(N, g):
         wanted, got = partial(ch.tfim_exact, N=N), energy
         for _ in range(k):
             wanted, got = jax.grad(wanted), jax.grad(got)
-        np.testing.assert_allclose(got(g), wanted(g), rtol=1e-9)
+        np.testing.assert_allclose(jax.jit(got)(g), wanted(g), rtol=1e-9)
 
 
 def test_tfim_is_the_matrix_of_kronecker_products():
