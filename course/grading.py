@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nbformat
 
-from course.notebooks import EXERCISE_MARK, ROOT, CourseError, chapters, exercise_of, path_of, read, tags, write
+from course.notebooks import BUILD, EXERCISE_MARK, ROOT, CourseError, chapters, exercise_of, path_of, read, tags, write
 from course.sync import exercises_from
 
 CELL_LIMIT = 60.0    # seconds for one cell of a student
@@ -127,7 +127,8 @@ def run_nbval(notebooks: dict[str, nbformat.NotebookNode], limit: float) -> dict
                    "-p", "no:cacheprovider", "-p", "course.nbval_report", f"--course-report={report}",
                    f"--rootdir={folder}", *(f"{name}/{name}.ipynb" for name in notebooks)]
         keep = {k: v for k, v in os.environ.items() if k not in ("COURSE_SEED", "PYTEST_ADDOPTS")}
-        env = {**keep, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg", "OPENBLAS_NUM_THREADS": "1"}
+        env = {**keep, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg", "OPENBLAS_NUM_THREADS": "1",
+               "JAX_COMPILATION_CACHE_DIR": str(ROOT / BUILD / "compiled"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.02"}
         process = subprocess.Popen(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True, start_new_session=os.name == "posix")
         try:
