@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,9 +172,17 @@ def first_fault(notebook, number: str, cells: dict[str, tuple[str, str]]) -> tup
 
 
 def judge(notebook, limit: float = CELL_LIMIT) -> dict[str, tuple[str, str] | None]:
-    """Exercise → None if it passed, else (kind, reason). An exercise that hangs, kills the kernel or spoils the
-    notebook's names costs only itself: what failed in company is judged again in a kernel of its own."""
+    """Exercise → None if it passed, else (kind, reason); the two halves of the exercises run side by side."""
     numbers = list(dict.fromkeys(exercise_of(c) for c in notebook.cells if exercise_of(c)))
+    half = (len(numbers) + 1) // 2
+    with ThreadPoolExecutor(2) as pool:
+        parts = pool.map(lambda part: judge_in_company(notebook, part, limit), filter(None, (numbers[:half], numbers[half:])))
+        return {number: fault for part in parts for number, fault in part.items()}
+
+
+def judge_in_company(notebook, numbers: list[str], limit: float) -> dict[str, tuple[str, str] | None]:
+    """Judge exercises in one kernel. One that hangs, kills the kernel or spoils the notebook's names costs only itself:
+    what failed in company is judged again in a kernel of its own."""
     cells = run_nbval({"all": only(notebook, numbers)}, limit)["all"]
     given = [c for c in notebook.cells if c.cell_type == "code" and exercise_of(c) is None]
     if fault := next((cells[c["id"]] for c in given if cells.get(c["id"], ("passed",))[0] != "passed"), None):
