@@ -52,7 +52,7 @@ def sync(check):
 
 @main.command()
 @click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds that one cell may run.")
+@click.option("--timeout", default=60, type=click.IntRange(1, 3600), show_default=True, help="Seconds that one cell may run.")
 @plainly
 def grade(notebooks, timeout):
     """Grade exercise NOTEBOOKS (all of exercises/ if none is named). Exit code: 0 all passed, 1 not all, 2 no verdict."""

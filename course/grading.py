@@ -20,6 +20,8 @@ from course.notebooks import EXERCISE_MARK, ROOT, CourseError, chapters, exercis
 from course.sync import exercises_from
 
 CELL_LIMIT = 60.0    # seconds for one cell of a student
+LONGEST = 300        # characters of a reason
+FRESH, FRESH_SEED = "-again", "1"     # the checks run once more with its inputs, so that an answer cannot be written for one input alone
 VERDICTS = {"passed": "passed", "stub": "not attempted", "timeout": "time limit", "missing": "cell missing"}
 
 
@@ -88,7 +90,8 @@ def fill(notebook, submission) -> tuple[nbformat.NotebookNode, set[str]]:
         by_mark = [c for c in code if number in EXERCISE_MARK.findall(c.source)]
         by_id = [c for c in code if c.get("id") == cell["id"] and not set(EXERCISE_MARK.findall(c.source)) - {number}]
         both = [c for c in by_id if c in by_mark]
-        if found := both or by_mark[-1:] or by_id:
+        begun = [c for c in [*both, *by_mark[::-1], *by_id] if c.source.strip() != cell.source.strip()]
+        if found := begun or by_mark or by_id:       # a second attempt below the untouched stub counts
             cell.source = found[0].source
         else:
             missing.add(number)
@@ -99,7 +102,19 @@ def only(notebook, exercises):
     """The notebook with the given cells and those of `exercises` alone."""
     part = copy.deepcopy(notebook)
     part.cells = [c for c in part.cells if c.cell_type == "code" and exercise_of(c) in {None, *exercises}]
+    for number in exercises:
+        checks = [c for c in part.cells if exercise_of(c) == number and "check" in tags(c)]
+        at = part.cells.index(checks[-1]) + 1
+        part.cells[at:at] = [again(c) for c in checks]
     return part
+
+
+def again(check):
+    """A check cell that runs with FRESH_SEED; its assertions judge, what it prints is not compared."""
+    cell = copy.deepcopy(check)
+    cell["id"], cell.outputs, cell.execution_count = f"{check['id']}{FRESH}", [], None
+    cell.source = f'import os; os.environ["COURSE_SEED"] = "{FRESH_SEED}"\n{check.source}\nos.environ["COURSE_SEED"] = "0"'
+    return cell
 
 
 def run_nbval(notebooks: dict[str, nbformat.NotebookNode], limit: float) -> dict[str, dict[str, tuple[str, str]]]:
@@ -145,11 +160,12 @@ def end(process: subprocess.Popen) -> None:
 
 def first_fault(notebook, number: str, cells: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
     """(kind, reason) of the first cell of an exercise that did not pass; None if all passed."""
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and exercise_of(cell) == number:
-            kind, why = cells.get(cell["id"], ("unreached", "not reached"))
-            if kind != "passed":
-                return kind, why
+    mine = [c for c in notebook.cells if c.cell_type == "code" and exercise_of(c) == number]
+    fresh = [f"{c['id']}{FRESH}" for c in mine if "check" in tags(c)]
+    for ident in [*(c["id"] for c in mine), *fresh]:
+        kind, why = cells.get(ident, ("unreached", "not reached"))
+        if kind != "passed":
+            return kind, f"with other random inputs: {why}" if ident in fresh and kind == "error" else why
     return None
 
 
@@ -163,11 +179,13 @@ def judge(notebook, limit: float = CELL_LIMIT) -> dict[str, tuple[str, str] | No
         if not any(cells.get(c["id"], ("",))[0] in ("timeout", "died") for c in notebook.cells if exercise_of(c)):
             raise CourseError(f"The notebook's own cells do not run here: {fault[1]}")
     faults = {number: first_fault(notebook, number, cells) for number in numbers}
-    culprit = next((n for n in numbers if faults[n] and faults[n][0] in ("timeout", "died")), None)
-    again = [n for n in numbers[1:] if faults[n] and n != culprit and faults[n][0] != "stub"]
-    if again:
-        alone = run_nbval({f"alone-{k}": only(notebook, [n]) for k, n in enumerate(again)}, limit)
-        faults |= {n: first_fault(notebook, n, alone[f"alone-{k}"]) for k, n in enumerate(again)}
+    ended = next((k for k, n in enumerate(numbers) if faults[n] and faults[n][0] in ("timeout", "died")), len(numbers))
+    died = ended < len(numbers) and faults[numbers[ended]][0] == "died"
+    doubtful = [n for k, n in enumerate(numbers)
+                if faults[n] and faults[n][0] != "stub" and k and k != ended or died and k in (ended - 1, ended)]
+    if doubtful:         # (an exercise may have ended the kernel after its own cells had passed, as exit() does)
+        alone = run_nbval({f"alone-{k}": only(notebook, [n]) for k, n in enumerate(doubtful)}, limit)
+        faults |= {n: first_fault(notebook, n, alone[f"alone-{k}"]) for k, n in enumerate(doubtful)}
     return faults
 
 
@@ -176,6 +194,7 @@ def grade(path: Path, limit: float = CELL_LIMIT) -> list[Verdict]:
     submission = read_submission(path)
     name = chapter_of(path, submission)
     notebook, missing = fill(pristine(name), submission)
+    untouched = {c["id"]: c.source for c in pristine(name).cells}
     verdicts = []
     for number, fault in judge(notebook, limit).items():
         cells = [c for c in notebook.cells if exercise_of(c) == number]
@@ -183,12 +202,12 @@ def grade(path: Path, limit: float = CELL_LIMIT) -> list[Verdict]:
         kind, why = fault or ("passed", "")
         if number in missing:
             kind, why = "missing", f"no cell with the line `# Exercise {number}` was found"
-        if kind == "stub":
-            why = ""
+        if kind == "stub" and any("solution" in tags(c) and c.source.strip() != untouched[c["id"]].strip() for c in cells):
+            kind, why = "error", f'a part is still to do: `raise NotImplementedError("Exercise {number}")` stands there'
         if why.startswith("NameError"):
             why += " (only the cell of the exercise is graded: put imports and helpers into it)"
         verdicts.append(Verdict(number, heading(notebook, number), possible if kind == "passed" else 0, possible,
-                                VERDICTS.get(kind, "failed"), why))
+                                VERDICTS.get(kind, "failed"), why if len(why) <= LONGEST else why[:LONGEST] + " …"))
     return verdicts
 
 

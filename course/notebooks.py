@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = os.environ.get("COURSE_BUILD", "_build")    # where everything goes that is built
 KINDS = ("setup", "define", "run", "figure", "check", "explore")
 CHAPTER_NAME = re.compile(r"\d\d_[a-z][a-z0-9_]*")
-EXERCISE_MARK = re.compile(r"^#\s*Exercise\s+(\d+\.\d+)\b", re.MULTILINE)
+EXERCISE_MARK = re.compile(r"^[ \t]*#\s*Exercise\s+(\d+\.\d+)\b", re.MULTILINE | re.IGNORECASE)
 
 
 class CourseError(Exception):

@@ -174,3 +174,53 @@ def test_grading_leaves_the_submission_as_it_was(solved, tmp_path):
     before = (tmp_path / f"{NAME}.ipynb").read_bytes()
     grade(tmp_path / f"{NAME}.ipynb")
     assert (tmp_path / f"{NAME}.ipynb").read_bytes() == before and read(path_of("solutions", NAME))
+
+
+def test_exit_costs_only_its_own_exercise(solved, tmp_path):
+    """exit() lets its own cell pass and ends the kernel afterwards."""
+    solution_cells(solved)[1].source += "\nexit()\n"
+    verdicts = graded(solved, tmp_path)
+    assert verdicts.pop(SECOND).verdict == "failed"
+    assert {v.verdict for v in verdicts.values()} == {"passed"}
+
+
+def test_a_warning_costs_nothing(solved, tmp_path):
+    """What NumPy writes to stderr while a check runs is no answer."""
+    solution_cells(solved)[0].source += "\n_own_rng = rng\n\ndef rng(k):\n    np.float64(1) / np.float64(0)\n    return _own_rng(k)\n"
+    assert graded(solved, tmp_path)[FIRST].verdict == "passed"
+
+
+def test_a_half_finished_answer_is_told(tmp_path):
+    notebook = copy.deepcopy(pristine(NAME))
+    solution_cells(notebook)[0].source += "\n\ndef begun(x):\n    return x\n"
+    verdict = graded(notebook, tmp_path)[FIRST]
+    assert verdict.verdict == "failed" and "still to do" in verdict.reason
+
+
+def test_a_not_implemented_function_of_a_library_is_told(solved, tmp_path):
+    solution_cells(solved)[0].source += "\n\ndef rng(k):\n    raise NotImplementedError('no rule for eig')\n"
+    verdict = graded(solved, tmp_path)[FIRST]
+    assert verdict.verdict == "failed" and verdict.reason == "NotImplementedError: no rule for eig"
+
+
+def test_a_second_attempt_below_the_stub_counts(solved, tmp_path):
+    cell = copy.deepcopy(solution_cells(solved)[0])
+    place = solved.cells.index(solution_cells(solved)[0])
+    solved.cells[place].source = next(c for c in pristine(NAME).cells if c["id"] == cell["id"]).source
+    cell["id"], cell.source = "0badcafe", cell.source.replace("# Exercise", "  # exercise")
+    solved.cells.insert(place + 1, cell)
+    assert graded(solved, tmp_path)[FIRST].verdict == "passed"
+
+
+def test_an_answer_for_one_input_is_refused(solved, tmp_path):
+    """A check's printed numbers at the given seed can be copied; its assertions with other inputs refuse the copy."""
+    solution_cells(solved)[0].source += ("\n_right, _kept = wells, []\n\ndef wells(rho, x):\n    _kept.append(_right(rho, x))\n"
+                                         "    return _kept[0]\n")
+    verdict = graded(solved, tmp_path)[FIRST]
+    assert verdict.verdict == "failed" and verdict.reason.startswith("with other random inputs: ")
+
+
+def test_a_long_reason_is_cut(solved, tmp_path):
+    solution_cells(solved)[0].source = f"# Exercise {FIRST}\nclass NotConverged(Exception):\n    pass\n\nraise NotConverged('z' * 100_000)\n"
+    reason = graded(solved, tmp_path)[FIRST].reason
+    assert reason.startswith("NotConverged: zzz") and len(reason) < 400

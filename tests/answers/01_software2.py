@@ -61,8 +61,8 @@ ANSWERS = {
                 "return jnp.linalg.lstsq(jnp.vstack([J, h * rho]), jnp.append(r, 0.0))[0]"),
             "average, and a multiplier": constant(
                 "return np.sqrt(np.average((D - np.average(D, weights=rho)) ** 2, weights=rho))",
-                "n = len(x)\n    M = jnp.block([[J, jnp.ones((n, 1))], [h * rho[None, :], jnp.zeros((1, 1))]])\n"
-                "    return jnp.linalg.solve(M, jnp.append(r, 0.0))[:n]"),
+                "n = len(x)\n    M = jnp.block([[J.T @ J, h * rho[:, None]], [h * rho[None, :], jnp.zeros((1, 1))]])\n"
+                "    return jnp.linalg.solve(M, jnp.append(J.T @ r, 0.0))[:n]"),
             "pseudo-inverse": constant(step="dV = jnp.linalg.pinv(J) @ r\n    return dV - np.average(dV, weights=rho)"),
         },
         "wrong": {
@@ -76,6 +76,7 @@ ANSWERS = {
             "least norm": constant(step="return jnp.linalg.lstsq(J, r)[0]"),
             "mean without weight": constant(step="dV = jnp.linalg.lstsq(J, r)[0]\n    return dV - jnp.mean(dV)"),
             "mean added": constant(step="dV = jnp.linalg.lstsq(J, r)[0]\n    return dV + jnp.sum(rho * dV) * h"),
+            "solve for least squares": constant(step="dV = jnp.linalg.solve(J, r)\n    return dV - jnp.sum(rho * dV) * h"),
             "transposed": constant(step=STEP.replace("lstsq(J", "lstsq(J.T")),
         },
     },
@@ -99,6 +100,8 @@ def from_excited(rho, x):
             "sign change at the centre": "# Exercise 1.3\ndef from_excited(rho, x):\n    psi = jnp.sqrt(rho) * jnp.sign(x - 0.63)\n"
                                          "    return -(kinetic(x) @ psi) / psi\n",
             "two points too far": excited("cut = node + 3"),
+            "always left of the smallest value": excited("cut = node"),
+            "always right of it": excited("cut = node + 1"),
             "larger neighbour": excited("cut = node + 1 if root[node - 1] < root[node + 1] else node"),
             "smallest value of all": "# Exercise 1.3\ndef from_excited(rho, x):\n    psi = jnp.sqrt(rho)\n"
                                      "    psi = jnp.where(jnp.arange(len(x)) > jnp.argmin(rho), -psi, psi)\n"
@@ -118,6 +121,7 @@ def from_excited(rho, x):
             "no spacing": response("return -2 * psi[:, None] * ((P / (E[1:] - E[0])) @ P.T) * psi"),
             "first excited state alone": response("return -2 * h * psi[:, None] * ((P / (E[1:] - E[0]))[:, :1] @ P.T[:1]) * psi"),
             "squared gap": response("return -2 * h * psi[:, None] * ((P / (E[1:] - E[0]) ** 2) @ P.T) * psi"),
+            "ground state kept": response("return -2 * h * psi[:, None] * ((U / (E - E[0])) @ U.T) * psi"),
             "no gap": response("return -2 * h * psi[:, None] * (P @ P.T) * psi"),
         },
     },

@@ -104,6 +104,8 @@ ANSWERS = {
         },
         "wrong": {
             "no sum over repeated axes": rules(hypot="return g * x / z, g * y / z"),
+            "x alone": rules(hypot="return [sum_to(g * x / z, x.shape)]"),
+            "single precision": rules(softmax="return np.float32(p * (g - np.sum(g * p, axis=-1, keepdims=True)))"),
             "mean over repeated axes": rules(hypot=HYPOT).replace("c.sum(", "c.mean("),
             "leading axes only": rules().replace("        if n == 1:\n            c = c.sum(axis=k, keepdims=True)\n", "        pass\n"),
             "x and y swapped": rules(hypot="return sum_to(g * y / z, x.shape), sum_to(g * x / z, y.shape)"),
@@ -132,6 +134,9 @@ ANSWERS = {
             "one step": newton(LOOP.replace("range(40)", "range(1)")),
             "sign of the step": newton(LOOP.replace("x - f(x, t)", "x + f(x, t)")),
             "detached slope": newton(LOOP.replace("/ jax.grad(f)(x, t)", "/ jax.lax.stop_gradient(jax.grad(f)(x, t) * 1.1)").replace("40", "5")),
+            "implicit by finite differences": newton(implicit="root = lambda t: newton_jvp(f, x, t, dtheta)[0]\n"
+                                                     "    return (root(theta + 1e-5 * dtheta) - root(theta - 1e-5 * dtheta)) / 2e-5"),
+            "implicit by the loop": newton(implicit="return newton_jvp(f, x, theta, dtheta)[1]"),
             "implicit sign": newton(implicit=IMPLICIT.replace("return -", "return ")),
             "implicit upside down": newton(implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -fx / jnp.dot(ft, dtheta)"),
             "implicit without direction": newton(implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -jnp.sum(ft) / fx"),
@@ -204,6 +209,14 @@ ANSWERS = {
             y = step(y, w[j])
         g, bars[k] = pull(y, w[k], g)
     return g, bars"""),
+            "a copy of the step": chain("""own = lambda x, v: State(x.value + 0.1 * np.sin(x.value + v))
+    bars = np.zeros(n)
+    for k in reversed(range(n)):
+        y = x
+        for v in w[:k]:
+            y = own(y, v)
+        g, bars[k] = pull(y, w[k], g)
+    return g, bars"""),
             "state after the step": chain(SEGMENTS.replace("range(a, b - 1)", "range(a, b)").replace("g, bars[k] = pull(xs.pop(), w[k], g)",
                                                                                                   "g, bars[k] = pull(xs[k - a + 1], w[k], g)")),
             "weights reversed": chain(SEGMENTS.replace("return g, np.array(bars)", "return g, np.array(bars[::-1])")),
@@ -231,6 +244,7 @@ ANSWERS = {
             "all residuals": sorting(RANKS, "return -2 * X.T @ (y - X @ theta)"),
             "largest residuals": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(abs(r))[-h:]\n    return -2 * r[keep] @ X[keep]"),
             "signed order": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(r)[:h]\n    return -2 * r[keep] @ X[keep]"),
+            "fourteen residuals, hard-coded": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(abs(r))[:14]\n    return -2 * r[keep] @ X[keep]"),
             "sign": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(abs(r))[:h]\n    return 2 * r[keep] @ X[keep]"),
         },
     },
