@@ -1,0 +1,183 @@
+"""Right and wrong answers to the exercises of chapter 13: each is the whole solution cell."""
+
+
+def shift(body):
+    return f"# Exercise 13.1\ndef controlled_shift(f, t):\n    {body}\n"
+
+
+def adjoint(x="U.conj().T @ y", lam="U.conj().T @ lam", slope="0.5 * np.vdot(lam, G @ y).imag"):
+    return (f"# Exercise 13.2\ndef uncompute(t, G, y, lam):\n    U = scipy.linalg.expm(-0.5j * t * G)\n"
+            f"    return {x}, {lam}, {slope}\n")
+
+
+def gate(two="return scipy.linalg.expm(-0.5j * sum(h[a, b] * np.kron(PAULI[a], PAULI[b]) for a in range(4) for b in range(4)))",
+         path="return U @ scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V))"):
+    return f"# Exercise 13.3\ndef two_qubit(h):\n    {two}\n\n\ndef geodesic(U, V, s):\n    {path}\n"
+
+
+def frame(potential="""M = len(states)
+    F = abs(states.conj() @ states.T) ** (2 * t)
+    return (F.sum() - np.trace(F)) / (M * (M - 1))""", haar="return 1 / math.comb(t + D - 1, t)"):
+    return f"# Exercise 13.4\ndef frame_potential(states, t):\n    {potential}\n\n\ndef haar_potential(D, t):\n    {haar}\n"
+
+
+CHANNEL = "return (1 - p) * rho + p / 3 * sum(on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI[1:])"
+KICK = "k = 0 if u < 1 - p else 1 + min(2, int(3 * (u - 1 + p) / p))\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"
+
+
+def noise(channel=CHANNEL, kick=KICK, place="np.kron(np.kron(np.eye(2**q), sigma), np.eye(D // 2 ** (q + 1)))"):
+    return (f"# Exercise 13.5\ndef on_qubit(sigma, q, D):\n    return {place}\n\n\ndef depolarise(rho, p, q):\n    {channel}\n\n\n"
+            f"def kick(psi, p, q, u):\n    {kick}\n")
+
+
+SHARED = """for _ in range(d):
+        for t, G in zip(theta, generators):
+            psi = turn(t, G, psi)
+    lam, gradient = 2 * H @ psi, np.zeros(len(theta))
+    value = np.vdot(psi, lam).real / 2
+    for _ in range(d):
+        for k in reversed(range(len(theta))):
+            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2
+            psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))
+    return value, gradient"""
+
+
+def shared(body=SHARED):
+    return f"# Exercise 13.6\ndef shared_gradient(theta, generators, d, psi, H):\n    {body}\n"
+
+
+ANSWERS = {
+    "13.1": {
+        "right": {
+            "solved coefficients": shift("""a = np.pi / 2
+    M = 2 * np.array([[np.sin(w * s) for s in (a, 3 * a)] for w in (0.5, 1)])
+    c = np.linalg.solve(M, [0.5, 1])
+    return sum(ck * (f(t + s) - f(t - s)) for ck, s in zip(c, (a, 3 * a)))"""),
+            "general rule for R = 2 in t/2": shift("""mu = np.arange(1, 5)
+    x = (2 * mu - 1) * np.pi / 4
+    return 0.5 * sum((-1) ** (m - 1) / (8 * np.sin(y / 2) ** 2) * f(t + 2 * y) for m, y in zip(mu, x))"""),
+        },
+        "wrong": {
+            "two terms": shift("return (f(t + np.pi / 2) - f(t - np.pi / 2)) / 2"),
+            "plus between the pairs": shift("c = np.sqrt(2)\n    return ((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) + (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (4*c)"),
+            "factor two": shift("c = np.sqrt(2)\n    return ((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) - (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (2*c)"),
+            "sign": shift("c = np.sqrt(2)\n    return -((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) - (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (4*c)"),
+            "finite differences": shift("return (f(t + 1e-2) - f(t - 1e-2)) / 2e-2"),
+            "hard-coded": shift("return 0.324891"),
+        },
+    },
+    "13.2": {
+        "right": {
+            "by eigenvectors": "# Exercise 13.2\ndef uncompute(t, G, y, lam):\n    w, Q = np.linalg.eigh(G)\n"
+                               "    back = lambda v: Q @ (np.exp(0.5j * t * w) * (Q.conj().T @ v))\n"
+                               "    return back(y), back(lam), np.real(np.vdot(lam, -0.5j * (G @ y)))\n",
+            "slope before the gate": adjoint(slope="0.5 * np.imag(np.vdot(U.conj().T @ lam, G @ (U.conj().T @ y)))"),
+        },
+        "wrong": {
+            "forward instead of back": adjoint(x="U @ y"),
+            "transpose without conjugate": adjoint(x="U.T @ y"),
+            "cotangent not turned": adjoint(lam="lam"),
+            "cotangent turned forward": adjoint(lam="U @ lam"),
+            "real part": adjoint(slope="0.5 * np.vdot(lam, G @ y).real"),
+            "factor two": adjoint(slope="np.vdot(lam, G @ y).imag"),
+            "sign": adjoint(slope="-0.5 * np.vdot(lam, G @ y).imag"),
+            "missing conjugate": adjoint(slope="0.5 * (lam @ (G @ y)).imag"),
+        },
+    },
+    "13.3": {
+        "right": {
+            "einsum and eigenvectors": gate("""w, Q = np.linalg.eigh(np.einsum("ab,aij,bkl->ikjl", h, PAULI, PAULI).reshape(4, 4))
+    return (Q * np.exp(-0.5j * w)) @ Q.conj().T"""),
+            "power by the Schur form": gate(path="""T, Q = scipy.linalg.schur(U.conj().T @ V, output="complex")
+    return U @ (Q * np.exp(1j * s * np.angle(np.diag(T)))) @ Q.conj().T"""),
+        },
+        "wrong": {
+            "sign of the exponent": gate("return scipy.linalg.expm(0.5j * np.einsum('ab,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"),
+            "no one half": gate("return scipy.linalg.expm(-1j * np.einsum('ab,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"),
+            "qubits exchanged": gate("return scipy.linalg.expm(-0.5j * np.einsum('ba,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"),
+            "product of exponentials": gate("""U = np.eye(4)
+    for a in range(4):
+        for b in range(4):
+            U = scipy.linalg.expm(-0.5j * h[a, b] * np.kron(PAULI[a], PAULI[b])) @ U
+    return U"""),
+            "straight line": gate(path="return (1 - s) * U + s * V"),
+            "wrong side": gate(path="return scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V)) @ U"),
+            "wrong direction": gate(path="return V @ scipy.linalg.expm(s * scipy.linalg.logm(V.conj().T @ U))"),
+        },
+    },
+    "13.4": {
+        "right": {
+            "loop over pairs": frame("""M, total = len(states), 0.0
+    for i in range(M):
+        for j in range(i):
+            total += abs(np.vdot(states[i], states[j])) ** (2 * t)
+    return 2 * total / (M * (M - 1))"""),
+            "factorials": frame(haar="return math.factorial(t) * math.factorial(D - 1) / math.factorial(t + D - 1) if D < 100 else 1 / math.comb(t + D - 1, t)"),
+        },
+        "wrong": {
+            "biased": frame("return np.mean(abs(states.conj() @ states.T) ** (2 * t))"),
+            "power t": frame("M = len(states)\n    F = abs(states.conj() @ states.T) ** t\n    return (F.sum() - np.trace(F)) / (M * (M - 1))"),
+            "no conjugate": frame("M = len(states)\n    F = abs(states @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / (M * (M - 1))"),
+            "pairs counted once": frame("M = len(states)\n    F = abs(states.conj() @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / (2 * M * (M - 1))"),
+            "divided by the square": frame("M = len(states)\n    F = abs(states.conj() @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / M**2"),
+            "Haar, first moment's power": frame(haar="return 1 / D**t"),
+            "Haar, off by one": frame(haar="return 1 / math.comb(t + D, t)"),
+        },
+    },
+    "13.5": {
+        "right": {
+            "partial trace": noise("""n = len(rho).bit_length() - 1
+    T = rho.reshape(2**q, 2, -1, 2**q, 2, 2**(n - 1 - q))
+    mixed = np.einsum("aibcid,xy->axbcyd", T, np.eye(2) / 2).reshape(rho.shape)
+    return (1 - 4 * p / 3) * rho + 4 * p / 3 * mixed"""),
+            "first the Paulis": noise(kick="k = min(3, 1 + int(3 * u / p)) if u < p else 0\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"),
+        },
+        "wrong": {
+            "p for each": noise("return (1 - p) * rho + p * sum(on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI[1:])"),
+            "p over four": noise("return (1 - p) * rho + p / 4 * sum(on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI)"),
+            "last qubit first": noise(place="np.kron(np.kron(np.eye(D // 2 ** (q + 1)), sigma), np.eye(2**q))"),
+            "kept with probability p": noise(kick=KICK.replace("u < 1 - p", "u < p")),
+            "never Y": noise(kick="k = 0 if u < 1 - p else 1 if u < 1 - p / 2 else 3\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"),
+            "weighted state": noise(kick=KICK.replace("return ", "return np.sqrt(1 - p) * ")),
+            "no noise": noise(kick="return psi"),
+        },
+    },
+    "13.6": {
+        "right": {
+            "one list of gates": shared("""gates = [k for _ in range(d) for k in range(len(theta))]
+    for k in gates:
+        psi = turn(theta[k], generators[k], psi)
+    lam, gradient = H @ psi, [0.0] * len(theta)
+    value = np.real(np.vdot(psi, lam))
+    for k in gates[::-1]:
+        gradient[k] += np.imag(np.vdot(lam, generators[k] @ psi))
+        psi, lam = turn(-theta[k], generators[k], psi), turn(-theta[k], generators[k], lam)
+    return value, np.array(gradient)"""),
+            "torque before the gate": shared(SHARED.replace("""            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2
+            psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))""",
+                                             """            psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))
+            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2""")),
+        },
+        "wrong": {
+            "last layer only": shared(SHARED.replace("gradient[k] +=", "gradient[k] = gradient[k] or ")),
+            "first layer only": shared(SHARED.replace("gradient[k] +=", "gradient[k] =")),
+            "order not reversed": shared(SHARED.replace("reversed(range(len(theta)))", "range(len(theta))")),
+            "turned forward": shared(SHARED.replace("turn(-theta[k]", "turn(theta[k]")),
+            "factor two": shared(SHARED.replace(".imag / 2", ".imag")),
+            "cotangent left behind": shared(SHARED.replace("psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))",
+                                                           "psi = turn(-theta[k], generators[k], psi)")),
+            "stores all states": shared("""states = []
+    for _ in range(d):
+        for t, G in zip(theta, generators):
+            psi = turn(t, G, psi)
+            states.append(psi)
+    lam, gradient = 2 * H @ psi, np.zeros(len(theta))
+    value = np.vdot(psi, lam).real / 2
+    for j in reversed(range(len(states))):
+        k = j % len(theta)
+        gradient[k] += np.vdot(lam, generators[k] @ states[j]).imag / 2
+        lam = turn(-theta[k], generators[k], lam)
+    return value, gradient"""),
+        },
+    },
+}
