@@ -4,7 +4,7 @@ VENV ?= .venv
 PORT ?= 8000
 RUN = $(VENV)/bin/python -m
 
-.PHONY: help book serve lab grade test test-colab sync bench clean
+.PHONY: help book serve lab grade test test-grader test-colab sync bench clean
 .DEFAULT_GOAL := help
 
 help:        ## list the targets
@@ -29,6 +29,9 @@ test: $(VENV)/ready-dev    ## run everything once: notebooks, book, exercises, g
 	@$(RUN) course book
 	@$(RUN) pytest --nbval --nbval-current-env tests solutions
 	@$(RUN) course times
+
+test-grader: $(VENV)/ready-dev    ## every kept answer and every attack through the class grader
+	@$(VENV)/bin/python tests/classroom.py
 
 test-colab:                ## run every notebook on Colab's versions (wants Python 3.13)
 	@$(MAKE) --no-print-directory VENV=.venv-colab CONSTRAINTS="-c constraints-colab.txt" .venv-colab/ready-dev

@@ -87,6 +87,42 @@ def show(path, verdicts):
 
 
 @main.command()
+@click.argument("submissions", type=click.Path(path_type=Path))
+@click.option("--out", default="grades.csv", show_default=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="The table to write; feedback pages, summary and journal go beside it.")
+@click.option("--jobs", type=click.IntRange(1), help="Submissions graded at the same time (default: one for each core).")
+@click.option("--scheduler", metavar="ADDRESS", help="Grade on the Dask cluster with this scheduler, e.g. tcp://host:8786.")
+@click.option("--cell-limit", type=click.FloatRange(1), help="Seconds that one cell may run (default: twice what the whole "
+              "solution notebook takes, from 20 to 60).")
+@click.option("--memory", default=4096, show_default=True, type=click.IntRange(512), help="MiB that a submission may use.")
+@click.option("--deadline", type=click.DateTime(), help="Mark as late what was last changed after this time.")
+@plainly
+def gradebook(submissions, out, jobs, scheduler, cell_limit, memory, deadline):
+    """Grade a class: SUBMISSIONS is a folder or zip file with a folder or a notebook for each student.
+
+    Stop it with Ctrl-C; the same command goes on where it was. To grade everything anew, remove the journal.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from course.gradebook import grade_class
+    from course.sandbox import Limits
+    if out.suffix != ".csv":
+        raise CourseError(f"--out names the table to write, for example grades.csv, not {out}.")
+    with Progress(TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task("grading", total=None)
+        try:
+            facts = grade_class(submissions, out, jobs, scheduler, cell_limit, Limits(memory=memory), deadline and deadline.timestamp(),
+                                lambda done, total: bar.update(task, completed=done, total=total))
+        except KeyboardInterrupt:
+            bar.stop()
+            raise CourseError(f"Stopped. What is graded is kept in {out}; the same command goes on.") from None
+    console.print(facts["told"], facts["sandbox"], markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Written: {out}, {out.stem}.json, {out.stem}-nbgrader.csv, {out.stem}-summary.html, {out.stem}-feedback/", markup=False,
+                  highlight=False, soft_wrap=True)
+    sys.exit(1 if facts["failed"] else 0)
+
+
+@main.command()
 @click.argument("name", metavar="NN_subject")
 @plainly
 def new(name):

@@ -47,14 +47,17 @@ class Client(NotebookClient):
         self.memory.start()
 
 
-def execute(notebook, path: Path, measured: dict | None = None):
-    """Run a notebook alone in an empty folder and return it with its outputs; CourseError says which cell failed."""
+def execute(notebook, path: Path, measured: dict | None = None, env: dict | None = None):
+    """Run a notebook alone in an empty folder and return it with its outputs; CourseError says which cell failed.
+
+    `env` is the kernel's whole environment, if it is not to be this process's.
+    """
     with tempfile.TemporaryDirectory() as folder:
         client = Client(notebook, timeout=CELL_LIMIT, kernel_name="python3", record_timing=False,
                         extra_arguments=["--IPKernelApp.log_level=ERROR"], resources={"metadata": {"path": folder}})
         start = time.perf_counter()
         try:
-            asyncio.run(client.async_execute())
+            asyncio.run(client.async_execute(**({"env": env} if env else {})))
         except CellTimeoutError:
             raise CourseError(f"{path.parent.name}/{path.name}: a cell ran for more than {CELL_LIMIT} s.") from None
         except DeadKernelError:

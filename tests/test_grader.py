@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 
+import nbformat
 import pytest
 from conftest import answers
 
-from course.grading import grade, pristine
+from course.grading import grade, judge_in_company, pristine
 from course.notebooks import ROOT, CourseError, chapters, exercise_of, path_of, read, tags, write
 
 NAME = chapters("solutions")[0]
@@ -69,6 +70,19 @@ def test_a_spoiled_name_costs_only_its_exercise(solved, tmp_path):
     solution_cells(solved)[0].source += "\nnp = jnp = jax = None\n"
     verdicts = graded(solved, tmp_path)
     assert {number for number, v in verdicts.items() if v.verdict != "passed"} <= {FIRST}
+
+
+def test_a_given_cell_that_a_solution_spoils_costs_only_that_exercise():
+    """The cells between the exercises run after a solution: what they suffer from it does not end the grading."""
+    notebook = pristine(NAME)
+    later = nbformat.v4.new_code_cell("np.zeros(3)", id="later")
+    notebook.cells.insert(next(k for k, c in enumerate(notebook.cells) if "check" in tags(c)) + 1, later)
+
+    def run(parts, limit):
+        spoiled = {"later": ("error", "NameError: np")}
+        return {name: {c["id"]: ("passed", "") for c in part.cells if name != "all" or exercise_of(c) != SECOND}
+                | (spoiled if name == "all" else {}) for name, part in parts.items()}
+    assert judge_in_company(notebook, [FIRST, SECOND], 1, run) == {FIRST: None, SECOND: None}
 
 
 def test_a_syntax_error_is_told(solved, tmp_path):
@@ -137,7 +151,6 @@ def test_windows_line_ends_and_byte_order_mark(solved, tmp_path):
 
 
 def test_old_format(solved, tmp_path):
-    import nbformat
     old = nbformat.convert(solved, 3)
     path = tmp_path / f"{NAME}.ipynb"
     path.write_text(nbformat.writes(old, version=3))
