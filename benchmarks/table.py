@@ -48,7 +48,7 @@ def write(subject: str, title: str, head: list[str], rows: list[list[str]], pack
     lines = [f"# {title}", "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     versions = ", ".join(f"{p} {version(p)}" for p in packages)
-    lines += ["", note, "", f"{datetime.date.today()}; {machine()}; {versions}. Written by `benchmarks/{subject}.py`.", ""]
+    lines += ["", note, "", f"{datetime.date.today()}; {machine()}; {versions}. Written by `benchmarks/{Path(sys.argv[0]).name}`.", ""]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{subject}.md").write_text("\n".join(lines).replace("\n\n\n", "\n\n"))
     print("\n".join(lines))
