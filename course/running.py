@@ -126,6 +126,7 @@ def execute_all(report, root: Path = ROOT, jobs: int | None = None, rooms=("lect
             cache.cache_notebook_bundle(CacheBundleIn(notebook, str(path), data=measured),
                                         check_validity=False, overwrite=True)
             report(label, f"{measured['execution_seconds']:.0f} s, {measured['peak_mib']:.0f} MiB")
+    (root / BUILD / "requirements.lock").write_text(lock())       # a notebook may have installed what its last section needs
     if failures:
         raise CourseError("\n\n".join(failures))
     return len(todo)
