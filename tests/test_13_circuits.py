@@ -67,6 +67,17 @@ def test_ring_of_any_length(n):
     assert sum(ch.block_sizes(n)) == n
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 9])
+def test_rotations_by_real_blocks_and_phases(n):
+    psi, (a, b, c) = draw.normal(size=2**n) + 1j * draw.normal(size=2**n), draw.uniform(-9, 9, (3, n))
+    want = ch.rotate_plain(jnp.asarray(psi), a, b, c)
+    for rotate in (ch.rotate_fused, ch.rotate_blocks, ch.rotate):
+        np.testing.assert_allclose(rotate(jnp.asarray(psi), a, b, c), want, atol=1e-13)
+    x, l = ch.split(want), ch.split(ch.heisenberg(want))
+    back = ch.unrotate(x, l, a, b, c)[0]
+    np.testing.assert_allclose(ch.joined(back), psi, atol=1e-13)
+
+
 def test_memory_is_flat():
     need = [ch.temporary_mib(ch.energy_and_grad, jax.ShapeDtypeStruct((9 * (3 * d + 1),), float), 9, d)[0] for d in (50, 5000)]
     assert abs(need[1] - need[0]) < 0.1 and need[1] < 1
@@ -95,7 +106,7 @@ def test_general_shift(R):
     assert abs(ch.general_shift(f, 0.7, R) - jax.grad(f)(0.7)) < 1e-11
 
 
-@pytest.mark.parametrize("n, exact", [(4, -8), (6, -11.2111025510), (8, -14.6043736357)])
+@pytest.mark.parametrize("n, exact", [(4, -8), (6, -11.2111025510), (8, -14.6043736357), (10, -18.0617854180), (12, -21.5495636698)])
 def test_exact_energies(n, exact):
     assert abs(ch.ground_energy(ch.heisenberg, n) - exact) < 1e-9
 
