@@ -52,6 +52,10 @@ ANSWERS = {
             "another energy": wells("return 1.0 - (kinetic(x) @ psi) / psi"),
             "not divided": wells("return -(kinetic(x) @ psi)"),
             "harmonic guess": wells("return 0.5 * x**2 - 0.5"),
+            "spacing of one grid": wells("return -(kinetic(x) @ psi) / psi * ((x[1] - x[0]) / 0.05) ** 2"),
+            "size of one grid": wells("return -(kinetic(x) @ psi) / psi + jnp.zeros(201)"),
+            "ends joined": wells("return 0.5 * (jnp.roll(psi, 1) - 2 * psi + jnp.roll(psi, -1)) / (x[1] - x[0]) ** 2 / psi"),
+            "first result again": "# Exercise 1.1\nkept = []\ndef wells(rho, x):\n    psi = jnp.sqrt(rho)\n    kept.append(-(kinetic(x) @ psi) / psi)\n    return kept[0]\n",
         },
     },
     "1.2": {
@@ -72,6 +76,8 @@ ANSWERS = {
             "no weight": constant("return jnp.sqrt(jnp.sum(h * (D - jnp.mean(D)) ** 2))"),
             "no spacing": constant("return jnp.sqrt(jnp.sum(rho * (D - jnp.sum(h * rho * D)) ** 2))"),
             "hard-coded": constant("return 0.7241 * float(jnp.std(D) > 1e-9)"),
+            "spacing of one grid": constant().replace("x[1] - x[0]", "0.05"),
+            "size of one grid": constant(step=STEP + " + jnp.zeros(161)"),
             "first value pinned": constant(step="dV = jnp.linalg.lstsq(J, r)[0]\n    return dV - dV[0]"),
             "least norm": constant(step="return jnp.linalg.lstsq(J, r)[0]"),
             "mean without weight": constant(step="dV = jnp.linalg.lstsq(J, r)[0]\n    return dV - jnp.mean(dV)"),
@@ -107,6 +113,7 @@ def from_excited(rho, x):
                                      "    psi = jnp.where(jnp.arange(len(x)) > jnp.argmin(rho), -psi, psi)\n"
                                      "    return -(kinetic(x) @ psi) / psi\n",
             "sign of the potential": excited(BOTH_SIDES).replace("return -(", "return ("),
+            "node between points 50 and 150": excited("node = 50 + int(np.argmin(root[50:150]))\n    cut = node if root[node - 1] < root[node + 1] else node + 1"),
             "energy one": excited(BOTH_SIDES).replace("return -(", "return 1.0 - ("),
         },
     },
@@ -121,6 +128,10 @@ def from_excited(rho, x):
             "no spacing": response("return -2 * psi[:, None] * ((P / (E[1:] - E[0])) @ P.T) * psi"),
             "first excited state alone": response("return -2 * h * psi[:, None] * ((P / (E[1:] - E[0]))[:, :1] @ P.T[:1]) * psi"),
             "squared gap": response("return -2 * h * psi[:, None] * ((P / (E[1:] - E[0]) ** 2) @ P.T) * psi"),
+            "spacing of one grid": response("return -2 * 0.1 * psi[:, None] * ((P / (E[1:] - E[0])) @ P.T) * psi"),
+            "nearly all states": response("return -2 * h * psi[:, None] * ((P / (E[1:] - E[0]))[:, :40] @ P.T[:40]) * psi"),
+            "finite differences": response("rho = lambda V: eigenstates(V, x)[1][:, 0] ** 2\n    "
+                                           "return jnp.stack([(rho(V + 1e-3 * e) - rho(V - 1e-3 * e)) / 2e-3 for e in jnp.eye(len(x))], axis=1)"),
             "ground state kept": response("return -2 * h * psi[:, None] * ((U / (E - E[0])) @ U.T) * psi"),
             "no gap": response("return -2 * h * psi[:, None] * (P @ P.T) * psi"),
         },
