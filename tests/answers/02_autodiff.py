@@ -111,6 +111,8 @@ ANSWERS = {
             "x and y swapped": rules(hypot="return sum_to(g * y / z, x.shape), sum_to(g * x / z, y.shape)"),
             "diagonal of the softmax alone": rules(softmax="return g * p * (1 - p)"),
             "not contracted": rules(softmax="return p * (g - g * p)"),
+            "second axis": rules(softmax="return p * (g - np.sum(g * p, axis=1, keepdims=True))"),
+            "sizes of one equation": rules(sylvester=SYLVESTER + " + np.zeros((4, 3))"),
             "sum over all axes": rules(softmax="return p * (g - np.sum(g * p))"),
             "not transposed": rules(sylvester=SYLVESTER.replace("A.T, B.T", "A, B")),
             "sign": rules(sylvester=SYLVESTER.replace("-S @ X.T, -X.T", "S @ X.T, X.T")),
@@ -138,6 +140,7 @@ ANSWERS = {
                                                      "    return (root(theta + 1e-5 * dtheta) - root(theta - 1e-5 * dtheta)) / 2e-5"),
             "implicit by the loop": newton(implicit="return newton_jvp(f, x, theta, dtheta)[1]"),
             "implicit sign": newton(implicit=IMPLICIT.replace("return -", "return ")),
+            "two parameters alone": newton(implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -(ft[0] * dtheta[0] + ft[1] * dtheta[1]) / fx"),
             "implicit upside down": newton(implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -fx / jnp.dot(ft, dtheta)"),
             "implicit without direction": newton(implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -jnp.sum(ft) / fx"),
             "hard-coded": newton(implicit="return 0.5 * float(dtheta[0])"),
@@ -146,6 +149,8 @@ ANSWERS = {
     "2.3": {
         "right": {
             "with numpy and recursion": counting(),
+            "a helper named product": counting().replace("def forward_cost", "def product(a, b):\n    return a * b\n\n\ndef forward_cost").replace(
+                "return sizes[-1] *", "return product(sizes[-1], 1) *"),
             "table of rows": counting(
                 forward="total = 0\n    for k in range(1, len(sizes)):\n        total += sizes[0] * sizes[k - 1] * sizes[k]\n    return total",
                 best="""L = len(sizes) - 1
@@ -241,6 +246,9 @@ ANSWERS = {
             "factor two": sorting("return 2 * c[np.argsort(np.argsort(x))] * x"),
             "weights without order": sorting("return c * x"),
             "descending": sorting("return c[np.argsort(np.argsort(-x))] * x"),
+            "nine entries": sorting("z = np.zeros(9)\n    z[np.argsort(x)] = c * np.sort(x)\n    return z"),
+            "sorts its argument": sorting("x.sort()\n    return c * x"),
+            "two parameters alone": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(abs(r))[:h]\n    return np.array([-2 * r[keep] @ X[keep, 0], -2 * r[keep] @ X[keep, 1]])"),
             "all residuals": sorting(RANKS, "return -2 * X.T @ (y - X @ theta)"),
             "largest residuals": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(abs(r))[-h:]\n    return -2 * r[keep] @ X[keep]"),
             "signed order": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(r)[:h]\n    return -2 * r[keep] @ X[keep]"),
