@@ -18,6 +18,16 @@ CALL = "return jax.pure_callback(kepler_solver, jax.ShapeDtypeStruct(jnp.shape(M
 ORBIT = "e, M = primals\n    E = anomaly(e, M)\n    D = 1 - e * jnp.cos(E)\n    return E, jnp.sin(E) / D * tangents[0] + tangents[1] / D"
 
 
+NEWTON = """def newton(e, M):
+    E = M + 0.85 * e * jnp.sign(jnp.sin(M))
+    for _ in range(12):
+        E = E - (E - e * jnp.sin(E) - M) / (1 - e * jnp.cos(E))
+    return E
+
+
+"""
+
+
 def orbit(rule=ORBIT, call=CALL):
     return (f"# Exercise 3.2\n@jax.custom_jvp\ndef anomaly(e, M):\n    {call}\n\n\n@anomaly.defjvp\n"
             f"def anomaly_jvp(primals, tangents):\n    {rule}\n")
@@ -151,6 +161,9 @@ ANSWERS = {
             "detached rule": lse(rule=RULE.replace("return y, (p", "p = jax.lax.stop_gradient(p)\n    return y, (p")),
             "largest entry alone": lse(rule="x, dx = primals[0], tangents[0]\n    return logsumexp(x), jnp.take_along_axis(dx, jnp.argmax(x, -1)[..., None], -1)[..., 0]"),
             "naive softmax": lse(rule="x, dx = primals[0], tangents[0]\n    w = jnp.exp(x)\n    return logsumexp(x), jnp.sum(w * dx, -1) / jnp.sum(w, -1)"),
+            "library's in a primitive": lse(value="return jax.nn.logsumexp(x, axis=-1)"),
+            "library's under another name": "from jax.scipy.special import logsumexp as other\n" + lse(value="return other(x, axis=-1)"),
+            "pairs by the library": lse(value="y = x[..., 0]\n    for k in range(1, x.shape[-1]):\n        y = jnp.logaddexp(y, x[..., k])\n    return y"),
             "no primitive": "# Exercise 3.1\ndef logsumexp(x):\n    return jax.nn.logsumexp(x, axis=-1)\n",
             "hard-coded": "# Exercise 3.1\n@jax.custom_jvp\ndef logsumexp(x):\n    return jnp.array([4.1, 5.2, 6.3])\n\n\nlogsumexp.defjvp(lambda p, t: (logsumexp(*p), jnp.zeros(3)))\n",
         },
@@ -171,6 +184,8 @@ ANSWERS = {
             "detached": orbit(ORBIT.replace("E = anomaly(e, M)", "E = jax.lax.stop_gradient(anomaly(e, M))")),
             "M for E": orbit(ORBIT.replace("jnp.cos(E)", "jnp.cos(M)")),
             "no factor e": orbit(ORBIT.replace("1 - e * jnp.cos", "1 - jnp.cos")),
+            "Newton's method in place of the solver": "# Exercise 3.2\n" + NEWTON + "anomaly = newton\n",
+            "Newton's method in the rule": orbit("return anomaly(*primals), jax.jvp(newton, primals, tangents)[1]") + NEWTON,
             "finite differences": orbit("(e, M), (de, dM) = primals, tangents\n    h = 1e-5\n    return anomaly(e, M), (anomaly(e + h * de, M + h * dM) - anomaly(e, M)) / h"),
             "hard-coded": "# Exercise 3.2\ndef anomaly(e, M):\n    return jnp.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])\n",
         },
@@ -191,6 +206,12 @@ ANSWERS = {
     "3.4": {
         "right": {"push of a push": fixed(SECOND), "term by term": fixed(TERMS)},
         "wrong": {
+            "iterated": fixed("g = lambda t: jax.lax.fori_loop(0, 500, lambda _, y: f(y, t), x)\n    return jax.jacfwd(g)(theta), jax.jacfwd(jax.jacfwd(g))(theta)"),
+            "series for the inverse": fixed(TERMS.replace("jnp.linalg.solve(A, ", "neumann(A, ")) + "\n\ndef neumann(A, b):\n    y = b\n"
+                                      "    for _ in range(400):\n        y = b + y - A @ y\n    return y\n",
+            "difference of first derivatives": fixed(
+                "one = lambda x, t: jnp.linalg.solve(jnp.eye(x.size) - jax.jacfwd(f)(x, t), jax.jacfwd(f, 1)(x, t))\n    h, d = 1e-4, one(x, theta)\n"
+                "    return d, (one(x + h * d, theta + h) - one(x - h * d, theta - h)) / (2 * h)"),
             "mixed term once": fixed(TERMS.replace("2 * fxt", "fxt")),
             "no curvature in x": fixed(TERMS.replace(" + jnp.einsum('ijk,j,k', fxx, one, one)", "")),
             "transposed": fixed(TERMS.replace("solve(A,", "solve(A.T,")),
