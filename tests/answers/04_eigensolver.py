@@ -92,6 +92,8 @@ ANSWERS = {
             "always the ground state": feynman(FEYNMAN.replace("[:, k]", "[:, 0]")),
             "complex result": feynman(FEYNMAN.replace(".real", " + 0j")),
             "factor two": feynman(FEYNMAN.replace("return ", "return 2 * ")),
+            "two parameters alone": feynman(FEYNMAN + "[:2]"),
+            "eigensolver differentiated": feynman("return jax.grad(lambda t: jnp.linalg.eigvalsh(H(t))[k])(theta)"),
             "energy of H itself": feynman("u = jnp.linalg.eigh(H(theta))[1][:, k]\n    return jnp.ones(2) * (u.conj() @ H(theta) @ u).real"),
             "hard-coded": feynman("return np.array([0.5, -0.5])"),
         },
@@ -126,6 +128,7 @@ ANSWERS = {
         "wrong": {
             "rows instead of columns": phases("return jax.grad(lambda p: loss(U * jnp.exp(1j * p)[:, None]))(jnp.zeros(len(U)))"),
             "sign": phases("return -jax.grad(lambda p: loss(U * jnp.exp(1j * p)))(jnp.zeros(len(U)))"),
+            "five columns": phases("return jax.grad(lambda p: loss(U * jnp.exp(1j * p)))(jnp.zeros(5))"),
             "always zero": phases("return jnp.zeros(len(U))"),
             "phase multiplied": phases(fix="z = U[jnp.argmax(jnp.abs(U), axis=0), jnp.arange(len(U))]\n    return U * z / jnp.abs(z)"),
             "first entry": phases(fix="return U * jnp.exp(-1j * jnp.angle(U[0]))"),
@@ -147,6 +150,9 @@ ANSWERS = {
             "one term": degenerate(projector=PROJECTOR.replace("(X + X.T)", "X")),
             "through jax's eigh": degenerate(projector="return jax.jvp(lambda A: (lambda u: u @ u.T)(jnp.linalg.eigh(A)[1][:, k:k + m]), (A,), (V,))[1]"),
             "first state of the block alone": degenerate(projector=PROJECTOR.replace("for i in B:\n", "for i in B[:1]:\n")),
+            "masked after the division": degenerate(projector="d, U = jnp.linalg.eigh(A)\n    inside = (jnp.arange(len(d)) >= k) & (jnp.arange(len(d)) < k + m)\n"
+                                                    "    F = jnp.where(inside[None] & ~inside[:, None], 1 / (d[None] - d[:, None]), 0)\n"
+                                                    "    X = U @ (F * (U.T @ V @ U)) @ U.T\n    return X + X.T"),
             "denominator forgotten": degenerate(projector=PROJECTOR.replace(" / (d[i] - d[a])", "")),
         },
     },
@@ -168,12 +174,19 @@ ANSWERS = {
             "sign of the solve": second(solve=SOLVE.replace("op, -b", "op, b")),
             "solve without factor two": second(solve=SOLVE.replace("return 2 *", "return")),
             "forms the matrix": second(solve="n = len(psi)\n    H = jnp.stack([matvec(e) for _ in range(5) for e in jnp.eye(n)][:n])\n    return second_sum(H, V)"),
+            "matrix from unit vectors": second(solve="return second_sum(jnp.stack([matvec(e) for e in jnp.eye(len(psi))]), V)"),
+            "matrix by vmap": second(solve="return second_sum(jax.vmap(matvec)(jnp.eye(len(psi))), V)"),
+            "matrix by differentiation": second(solve="return second_sum(jax.jacfwd(matvec)(psi), V)"),
             "right-hand side not projected": second(solve=SOLVE.replace("b = V @ psi - psi * (psi @ V @ psi)", "b = V @ psi").replace("2 * (x - psi * (psi @ x))", "2 * x")),
             "few iterations": second(solve=SOLVE.replace("tol=1e-13", "tol=1e-13, maxiter=3")),
         },
     },
     "4.6": {
-        "right": {"reduced to v": TOP, "dense solve": DENSE},
+        "right": {
+            "reduced to v": TOP,
+            "dense solve": DENSE,
+            "a compiled helper with svd in its name": TOP.replace("def unit", "@jax.jit\ndef unit").replace("unit(", "tsvd_unit("),
+        },
         "wrong": {
             "sign of the solution": TOP.replace("u @ D @ v, dv)", "u @ D @ v, -dv)"),
             "vectors do not move": TOP.replace("(du - u * (u @ du), u @ D @ v, dv)", "(0 * u, u @ D @ v, 0 * v)"),
@@ -182,6 +195,8 @@ ANSWERS = {
             "rule with detached state": TOP.replace("u, s, v = top_singular(A)\n    e", "u, s, v = jax.lax.stop_gradient(top_singular(A))\n    e"),
             "u and v swapped": TOP.replace("return A @ v / s, s, v", "return v, s, A @ v / s"),
             "by svd": "# Exercise 4.6\ndef top_singular(A):\n    U, s, Vh = jnp.linalg.svd(A, full_matrices=False)\n    return U[:, 0], s[0], Vh[0]\n",
+            "by eig": TOP.replace("    v = power(A)", "    w, X = jnp.linalg.eig(A.T @ A)\n    v = unit(X[:, jnp.argmax(w.real)].real)"),
+            "by numpy's svd": TOP.replace("    v = power(A)", "    v = jax.pure_callback(lambda A: np.linalg.svd(A)[2][0], jax.ShapeDtypeStruct(A.shape[1:], float), A, vmap_method='sequential')"),
             "unrolled, no reverse rule for u": TOP.replace("du = (e + A @ dv) / s", "du = e / s"),
         },
     },
