@@ -63,6 +63,7 @@ ANSWERS = {
             "factor two": shift("c = np.sqrt(2)\n    return ((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) - (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (2*c)"),
             "sign": shift("c = np.sqrt(2)\n    return -((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) - (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (4*c)"),
             "finite differences": shift("return (f(t + 1e-2) - f(t - 1e-2)) / 2e-2"),
+            "finite differences of fourth order": shift("h = 1e-3\n    return (f(t - 2 * h) - 8 * f(t - h) + 8 * f(t + h) - f(t + 2 * h)) / (12 * h)"),
             "hard-coded": shift("return 0.324891"),
         },
     },
@@ -81,6 +82,8 @@ ANSWERS = {
             "real part": adjoint(slope="0.5 * np.vdot(lam, G @ y).real"),
             "factor two": adjoint(slope="np.vdot(lam, G @ y).imag"),
             "sign": adjoint(slope="-0.5 * np.vdot(lam, G @ y).imag"),
+            "six dimensions": adjoint(lam="U.conj().T @ lam + np.zeros(6)"),
+            "first result again": "# Exercise 13.2\nkept = []\n" + adjoint().replace("    return ", "    kept.append((").rstrip() + "))\n    return kept[0]\n",
             "missing conjugate": adjoint(slope="0.5 * (lam @ (G @ y)).imag"),
         },
     },
@@ -100,6 +103,7 @@ ANSWERS = {
         for b in range(4):
             U = scipy.linalg.expm(-0.5j * h[a, b] * np.kron(PAULI[a], PAULI[b])) @ U
     return U"""),
+            "four dimensions": gate(path="return U @ scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V)) @ np.eye(4)"),
             "straight line": gate(path="return (1 - s) * U + s * V"),
             "wrong side": gate(path="return scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V)) @ U"),
             "wrong direction": gate(path="return V @ scipy.linalg.expm(s * scipy.linalg.logm(V.conj().T @ U))"),
@@ -138,6 +142,8 @@ ANSWERS = {
             "last qubit first": noise(place="np.kron(np.kron(np.eye(D // 2 ** (q + 1)), sigma), np.eye(2**q))"),
             "kept with probability p": noise(kick=KICK.replace("u < 1 - p", "u < p")),
             "never Y": noise(kick="k = 0 if u < 1 - p else 1 if u < 1 - p / 2 else 3\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"),
+            "three qubits": noise(place="np.kron(np.kron(np.eye(2**q), sigma), np.eye(2 ** (2 - q)))"),
+            "one strength": noise(kick=KICK.replace("u < 1 - p", "u < 0.7").replace("3 * (u - 1 + p) / p", "10 * (u - 0.7)")),
             "weighted state": noise(kick=KICK.replace("return ", "return np.sqrt(1 - p) * ")),
             "no noise": noise(kick="return psi"),
         },
@@ -164,6 +170,11 @@ ANSWERS = {
             "order not reversed": shared(SHARED.replace("reversed(range(len(theta)))", "range(len(theta))")),
             "turned forward": shared(SHARED.replace("turn(-theta[k]", "turn(theta[k]")),
             "factor two": shared(SHARED.replace(".imag / 2", ".imag")),
+            "finite differences": shared("""def energy(theta, psi):
+        for t, G in d * list(zip(theta, generators)):
+            psi = np.cos(t / 2) * psi - 1j * np.sin(t / 2) * (G @ psi)
+        return np.vdot(psi, H @ psi).real
+    return energy(theta, psi), np.array([(energy(theta + e, psi) - energy(theta - e, psi)) / 2e-6 for e in 1e-6 * np.eye(len(theta))])"""),
             "cotangent left behind": shared(SHARED.replace("psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))",
                                                            "psi = turn(-theta[k], generators[k], psi)")),
             "stores all states": shared("""states = []
