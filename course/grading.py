@@ -30,6 +30,7 @@ NBVAL_MARK = re.compile(r"^[ \t]*#+[ \t]*(NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPU
 MOST_VALUES = 20_000_000    # in the JSON of a notebook: more would fill the memory
 VERDICTS = {"passed": "passed", "stub": "not attempted", "timeout": "time limit", "cpu": "time limit", "missing": "cell missing",
             "memory": "memory limit", "processes": "process limit", "flood": "output limit"}
+NOTHING_RETURNED = re.compile(r"^(with other random inputs: )?(Type|Value|Attribute)Error: .*(NoneType|None is not|unpack|iteration over a 0-d)")
 ENDED = ("timeout", "died", "memory", "processes", "cpu", "flood")      # after these the kernel is gone
 
 
@@ -111,8 +112,11 @@ def fill(notebook, submission) -> tuple[nbformat.NotebookNode, set[str]]:
         by_mark = [c for c in code if number in EXERCISE_MARK.findall(c.source)]
         by_id = [c for c in code if c.get("id") == cell["id"] and not set(EXERCISE_MARK.findall(c.source)) - {number}]
         both = [c for c in by_id if c in by_mark]
-        begun = [c for c in [*both, *by_mark[::-1], *by_id] if c.source.strip() != cell.source.strip()]
-        if found := begun or by_mark or by_id:       # a second attempt below the untouched stub counts
+        names = re.findall(r"^def (\w+)", cell.source, re.MULTILINE)
+        whole = [c for c in by_mark if "raise NotImplementedError" not in c.source
+                 and all(re.search(rf"^(def )?{name}\b *[(=:]", c.source, re.MULTILINE) for name in names)]
+        begun = [c for c in [*whole[::-1], *both, *by_mark[::-1], *by_id] if c.source.strip() != cell.source.strip()]
+        if found := begun or by_mark or by_id:       # of several attempts the last whole one, as when the notebook is run
             cell.source = NBVAL_MARK.sub("#", found[0].source)
         else:
             missing.add(number)
@@ -283,6 +287,8 @@ def verdicts(notebook, missing: set[str], stubs: set[str], faults: dict[str, tup
             kind, why = "error", f'a part is still to do: `raise NotImplementedError("Exercise {number}")` stands there'
         if why.startswith("NameError"):
             why += " (only the cell of the exercise is graded: put imports and helpers into it)"
+        if NOTHING_RETURNED.search(why):
+            why += " (does your function return what its docstring says?)"
         result.append(Verdict(number, heading(notebook, number), possible if kind == "passed" else 0, possible,
                               VERDICTS.get(kind, "failed"), why if len(why) <= LONGEST else why[:LONGEST] + " …"))
     return result

@@ -26,6 +26,7 @@ from nbval.plugin import IPyNbCell
 from course import template
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+IN_FILE = re.compile(r"\((\d+\.py|<[^>]*>), (?=line \d+\))")        # what a kernel calls the cell of a syntax error
 STUB = re.compile(r"Exercise \d+\.\d+")
 PRINTED = 10 * 2**20            # bytes that one notebook may print or display
 SAID = {"memory": "stopped: it used more memory than the {memory} MiB that are allowed",
@@ -176,7 +177,7 @@ def reason(item, error: BaseException) -> tuple[str, str]:
     if isinstance(error, TimedOut):
         return "timeout", f"stopped after {item.config.option.nbval_cell_timeout:g} s: does a loop never end?"
     if errors := [out for out in item.test_outputs or [] if out.get("output_type") == "error"]:
-        name, message = errors[-1]["ename"], ANSI.sub("", errors[-1]["evalue"]).strip().split("\n")[0]
+        name, message = errors[-1]["ename"], IN_FILE.sub("(", ANSI.sub("", errors[-1]["evalue"]).strip().split("\n")[0])
         if name == "NotImplementedError" and STUB.fullmatch(message):
             return "stub", ""
         return "error", message if name == "AssertionError" and message else f"{name}: {message}".rstrip(": ")

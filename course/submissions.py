@@ -45,13 +45,15 @@ def shown(name: str) -> str:
 
 
 def in_folder(root: Path) -> Iterator[Entry]:
-    """Everything in a folder that is not a folder, and the empty folders of the first level."""
+    """Everything in a folder that is not a folder, and the folders of the first level that hold nothing."""
+    full = set()
     for where, folders, files in os.walk(root, followlinks=False):
         folders[:] = sorted(f for f in folders if not IGNORED.fullmatch(f))
         inside = Path(where).relative_to(root).parts
         links = [f for f in folders if os.path.islink(os.path.join(where, f))]
         for name in sorted(f for f in [*files, *links] if not IGNORED.fullmatch(f)):
             path = Path(where, name)
+            full.add((*inside, name)[0])
             try:
                 state = path.lstat()
             except OSError as error:
@@ -60,8 +62,9 @@ def in_folder(root: Path) -> Iterator[Entry]:
             problem = ("is a link, and links are not followed: hand in the file itself" if stat.S_ISLNK(state.st_mode) else
                        "is not an ordinary file" if not stat.S_ISREG(state.st_mode) else size_problem(state.st_size))
             yield Entry((*inside, name), state.st_mtime, path.read_bytes, problem)
-        if len(inside) == 1 and not files and not folders:
-            yield Entry((*inside, ""), 0.0, bytes)
+    for path in sorted(root.iterdir()):
+        if path.is_dir() and path.name not in full and not IGNORED.fullmatch(path.name):
+            yield Entry((path.name, ""), 0.0, bytes)
 
 
 def in_zip(path: Path) -> Iterator[Entry]:

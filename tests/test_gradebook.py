@@ -23,6 +23,8 @@ from hostile import CELLS
 from course import sandbox
 from course.gradebook import Journal
 from course.grading import end, parse, pristine
+from course.grading import verdicts as verdicts_of
+from course.nbval_report import IN_FILE
 from course.notebooks import ROOT, CourseError, chapters, path_of, tags, write
 from course.report import file_name, harmless
 from course.sealed import looks_inside
@@ -45,14 +47,15 @@ def test_students_are_found(tmp_path):
     for name in ("王小明.ipynb", f"Bob_{NAME}.ipynb", f"{NAME} (1).ipynb", "readme.txt", ".hidden.ipynb", "Eve.IPYNB"):
         (tmp_path / name).write_text("{}")
     (tmp_path / "nothing").mkdir()
+    (tmp_path / "only folders" / f"{NAME}.ipynb").mkdir(parents=True)
     (tmp_path / "only text").mkdir()
     (tmp_path / "only text" / "answer.docx").write_text("x")
     (tmp_path / "Mallory").symlink_to("/etc")
     (tmp_path / "thief").mkdir()
     (tmp_path / "thief" / f"{NAME}.ipynb").symlink_to(tmp_path / "王小明.ipynb")
     found = {s.student: s.problem for s in find(tmp_path)}
-    assert set(found) == {"Ada Lovelace", "王小明", "Bob", "1", "Eve", "nothing", "only text", "Mallory", "thief"}
-    assert "empty" in found["nothing"] and "answer.docx" in found["only text"] and "link" in found["Mallory"] and "link" in found["thief"]
+    assert set(found) == {"Ada Lovelace", "王小明", "Bob", "1", "Eve", "nothing", "only folders", "only text", "Mallory", "thief"}
+    assert "empty" in found["nothing"] and "empty" in found["only folders"] and "answer.docx" in found["only text"] and "link" in found["Mallory"] and "link" in found["thief"]
 
 
 def test_a_zip_stays_packed(tmp_path):
@@ -107,6 +110,12 @@ def test_no_kept_right_answer_looks_inside():
     assert looks_inside(CELLS["frames"])
 
 
+def test_reasons_are_for_students():
+    assert IN_FILE.sub("(", "'(' was never closed (509479999.py, line 3)") == "'(' was never closed (line 3)"
+    told = verdicts_of(pristine(NAME), set(), set(), {FIRST: ("error", "ValueError: None is not a valid value for jnp.array")})
+    assert told[0].reason.endswith("(does your function return what its docstring says?)")
+
+
 def test_names_are_harmless():
     taken = set()
     assert file_name("../../etc/passwd", taken) == "_.._etc_passwd.html"
@@ -158,6 +167,17 @@ def graded(tmp_path_factory):
     for k, cell in enumerate(colab.cells):
         cell["id"], cell.metadata = f"{k:08x}", nbformat.from_dict({"outputId": "x", "colab": {"base_uri": "y"}})
     put("colab", colab)
+    shell = filled(NAME, "right")
+    cell = next(c for c in shell.cells if "solution" in tags(c))
+    cell.source = f"%matplotlib inline\n!echo installing\n{cell.source}\nplt.plot([1, 2])\nprint('defined')"
+    put("shell", shell)
+    again, right, wrong = pristine(NAME), filled(NAME, "right"), filled(NAME, "wrong")
+    for old, good, bad in zip(pristine(NAME).cells, right.cells, wrong.cells):
+        if "solution" in tags(old):
+            k = next(k for k, c in enumerate(again.cells) if c["id"] == old["id"])
+            again.cells[k].source = bad.source
+            again.cells[k + 1:k + 1] = [nbformat.v4.new_code_cell(good.source), nbformat.v4.new_code_cell(f"{good.source.splitlines()[0]}\nplt.plot([1, 2])")]
+    put("second attempt", again)
     hang = filled(NAME, "right")
     cell = [c for c in hang.cells if "solution" in tags(c)][1]
     cell.source += "\nimport time\ntime.sleep(1e6)\n"
@@ -179,7 +199,7 @@ def graded(tmp_path_factory):
 
 def test_odd_submissions_are_graded(graded):
     _, rows, _ = graded
-    for student in ("right", "Ada  Lovelace 王小明", "renamed", "colab", "old", "windows"):
+    for student in ("right", "Ada  Lovelace 王小明", "renamed", "colab", "old", "windows", "shell", "second attempt"):
         assert set(verdicts(rows, student)) == {"passed"}, [r for r in rows if r["student"] == student]
     assert set(verdicts(rows, "wrong")) == {"failed"} and set(verdicts(rows, "stub")) == {"not attempted"}
     assert sorted(set(verdicts(rows, "twice"))) == ["duplicate", "passed"]
