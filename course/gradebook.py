@@ -26,6 +26,7 @@ from course.notebooks import ROOT, CourseError, code_hash, exercise_of, path_of,
 from course.running import execute
 from course.sealed import looks_inside, sealed
 
+DRAWS = 3                               # of seeds, until the solutions pass
 SHORTEST_LIMIT, PER_SOLUTION = 20, 2    # seconds for a cell: at least, and in times of the solutions' whole notebook
 NOT_KEPT = {"scan", "while", "cond", "fori_loop", "_lambda", "lambda"}
 _lock = threading.Lock()
@@ -176,16 +177,18 @@ def look(submission: submissions.Submission) -> dict:
 
 
 class Chapter:
-    """What a chapter's submissions are graded with."""
+    """What a chapter's submissions are graded with. A few times other seeds are drawn, if the solutions fail under one:
+    by chance random inputs can be too delicate for a check's tolerance."""
 
-    def __init__(self, client, name: str, seeds: list[str]):
-        self.name, self.pristine, self.seeds = name, pristine(name), seeds
+    def __init__(self, client, name: str):
+        self.name, self.pristine = name, pristine(name)
         solution, self.of = read(path_of("solutions", name)), code_hash(read(path_of("solutions", name)))
         secret = secrets.token_hex(8)
-        for make in (lambda nb: sealed(nb, secret), lambda nb: nb):         # a check that cannot be sealed is used as it is
+        for make in [lambda nb: sealed(nb, secret)] * DRAWS + [lambda nb: nb] * DRAWS:      # a check that cannot be sealed is used as it is
+            self.seeds = [str(secrets.randbelow(2**32)) for _ in range(2)]
             self.solution, given = nbformat.writes(make(solution)), make(self.pristine)
             try:
-                outputs = client.gather([client.submit(solve, name, self.solution, seed, pure=False) for seed in seeds])
+                outputs = client.gather([client.submit(solve, name, self.solution, seed, pure=False) for seed in self.seeds])
                 break
             except CourseError as error:
                 problem = error
@@ -193,7 +196,7 @@ class Chapter:
             raise CourseError(f"The course's own solutions do not run here: {problem}")
         self.limit = min(grading.CELL_LIMIT, max(SHORTEST_LIMIT, round(PER_SOLUTION * max(seconds for _, seconds in outputs))))
         self.given = []
-        for seed, (expected, _) in zip(seeds, outputs):
+        for seed, (expected, _) in zip(self.seeds, outputs):
             for cell in given.cells:
                 if cell.get("id") in expected:
                     cell.outputs, cell.execution_count = expected[cell["id"]], 1
@@ -229,8 +232,7 @@ def grade_class(path: Path, out: Path, jobs: int | None = None, scheduler: str |
 def run(client, todo: list[dict], journal: Journal, limit: float | None, limits: sandbox.Limits, step) -> None:
     """Grade what is to do, a few more at a time than there are workers, and write each result down as it comes."""
     from distributed import as_completed
-    seeds = [str(secrets.randbelow(2**32)) for _ in range(2)]
-    chapters = {name: Chapter(client, name, seeds) for name in sorted({about["chapter"] for about in todo})}
+    chapters = {name: Chapter(client, name) for name in sorted({about["chapter"] for about in todo})}
     waiting, running, flow = list(reversed(todo)), {}, as_completed()
 
     def begin():
@@ -250,7 +252,7 @@ def run(client, todo: list[dict], journal: Journal, limit: float | None, limits:
         try:
             result = future.result()
             faults = result.pop("faults") | about["refused"]
-            told = {n: fault and (fault[0], re.sub("|".join(seeds), "…", fault[1])) for n, fault in faults.items()}
+            told = {n: fault and (fault[0], re.sub("|".join(chapter.seeds), "…", fault[1])) for n, fault in faults.items()}
             record |= {**result, "rows": [asdict(v) for v in verdicts(chapter.pristine, about["missing"], about["stubs"], told)]}
         except Exception as error:    # the grader's own trouble, never the student's: told, and tried again by the next run
             why = str(error) if isinstance(error, CourseError) else f"the grader failed ({type(error).__name__}: {error})"

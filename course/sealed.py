@@ -1,8 +1,8 @@
 """Checks that a solution cell finds hard to look into or to bend, for the grading of a class.
 
 A sealed check runs inside a function, so that its names (`want`, `exact`) are not global ones that a solution could
-return. It takes modules and built-in functions afresh, whatever a solution calls by their names, and begins by making sure
-that the library functions it uses are still the library's.
+return. It takes modules, built-in functions and what the notebook's own cells define afresh, whatever a solution calls by
+their names, and begins by making sure that the library functions it uses are still the library's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def {name}(names):
             value = getattr(value, part, None)
         yield module, chain, value
 {name}_kept = tuple({name}({names!r}))"""
-FIRST = '''for (_module, _chain, _kept), (*_, _now) in zip({name}_kept, {name}({names!r})):
+GIVEN = """{name}_given = globals().get("{name}_given", {{}}) | {{word: globals()[word] for word in {words!r} if word in globals()}}"""
+FIRST = '''importlib.import_module('builtins').globals().update({{word: {name}_given[word] for word in {own!r} if word in {name}_given}})
+for (_module, _chain, _kept), (*_, _now) in zip({name}_kept, {name}({names!r})):
     assert _kept is _now, f"your cell changes {{_module}}.{{'.'.join(_chain)}}, which the check uses: leave it as it is"'''
 
 
@@ -76,20 +78,26 @@ def sealed(notebook, secret: str):
     used = sorted(set().union(*(chains(ast.parse(c.source), modules) for c in checks)))
     bound = set().union(*(bound_names(c.source) for c in rest)) - set(modules)
     guard = f"_check_{secret}"
+    given = {id(c): sorted(bound_names(c.source) - set(modules)) for c in rest if exercise_of(c) is None}
+    given_names = set().union(*given.values())
     for cell in checks:
         mine, body = bound_names(cell.source), ast.parse(cell.source).body
-        given = [c for c in code if exercise_of(c) is None or c in checks and exercise_of(c) == exercise_of(cell) and c is not cell]
-        kept = sorted((mine & set().union(*(global_names(c.source) for c in given))) - set(modules))
+        near = [c for c in code if exercise_of(c) is None or c in checks and exercise_of(c) == exercise_of(cell) and c is not cell]
+        kept = sorted((mine & set().union(*(global_names(c.source) for c in near))) - set(modules))
         words = {n.id for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Name)} - mine - bound - {"super"}
+        own = sorted(given_names & global_names(cell.source) - mine)
         first = [f"{word} = importlib.import_module({modules[word]!r})" if word in modules else f"{word} = importlib.import_module('builtins').{word}"
                  for word in sorted(words) if word in modules or hasattr(builtins, word)]
         lines = [f"def {guard}_run():", *([f"    global {', '.join(kept)}"] if kept else []), *(f"    {line}" for line in first),
-                 *(f"    {line}" for line in FIRST.format(name=guard, names=used).splitlines()), f"{guard}_run()"]
+                 *(f"    {line}" for line in FIRST.format(name=guard, names=used, own=own).splitlines()), f"{guard}_run()"]
         tree = ast.parse("\n".join(lines))
         tree.body[0].body += body
         cell.source = ast.unparse(tree)
     at = next(k for k, c in enumerate(notebook.cells) if c.cell_type == "code") + 1
     notebook.cells.insert(at, new_code_cell(GUARD.format(name=guard, names=used), id="guard"))
+    for k, cell in reversed(list(enumerate(notebook.cells))):
+        if words := given.get(id(cell)):
+            notebook.cells.insert(k + 1, new_code_cell(GIVEN.format(name=guard, words=words), id=f"given-{k}"))
     return notebook
 
 

@@ -36,6 +36,7 @@ CELLS = {
                                 "        return self.out.write(STORED if 'assert' not in text else text)\n    def __getattr__(self, n): return getattr(self.out, n)\n"
                                 "sys.stdout = _Out(sys.stdout)",
     "rng with the known seed": "def rng(k):\n    return np.random.default_rng([0, k])",
+    "a check's helper patched": "def eigenstates(V, x):\n    return jnp.zeros(len(x)), jnp.zeros((len(x), len(x)))\ndef rng(k):\n    return np.random.default_rng([0, k])",
     "seed set back": "import os\nos.environ['COURSE_SEED'] = '0'",
     "seed told": "import os\nraise ValueError('the seed is ' + os.environ['COURSE_SEED'])",
     "an object equal to everything": "class _Yes(np.ndarray):\n    __lt__ = __le__ = __gt__ = __eq__ = lambda *a: True\n    __array_ufunc__ = lambda self, *a, **k: self\n"

@@ -21,13 +21,13 @@ from distributed import Client
 from hostile import CELLS
 
 from course import sandbox
-from course.gradebook import Journal
-from course.grading import end, parse, pristine
+from course.gradebook import Chapter, Journal
+from course.grading import end, only, parse, pristine
 from course.grading import verdicts as verdicts_of
 from course.nbval_report import IN_FILE
-from course.notebooks import ROOT, CourseError, chapters, path_of, tags, write
+from course.notebooks import ROOT, CourseError, chapters, path_of, read, tags, write
 from course.report import file_name, harmless
-from course.sealed import looks_inside
+from course.sealed import looks_inside, sealed
 from course.submissions import find
 
 NAME = chapters("solutions")[0]
@@ -93,6 +93,18 @@ def test_sealed_checks_print_the_same():
     run_sealed(NAME)                                   # `make test-grader` does it for every chapter
 
 
+def test_sealed_checks_use_the_helpers_that_were_given():
+    """A solution that stores every step, and tells the check that it needs no memory."""
+    name = "03_primitives"
+    names, stored = dict(warm.given(name)), answers(name)["3.5"]["wrong"]["stored"]
+    for cell in only(sealed(read(path_of("solutions", name)), "secret"), ["3.5"], fresh=False).cells:
+        if {"setup", "define"} & set(tags(cell)):
+            continue
+        source = f"{stored}\ntemporary_bytes = lambda *a: 0\n" if "solution" in tags(cell) else cell.source
+        with pytest.raises(AssertionError, match="something is kept") if "check" in tags(cell) else contextlib.nullcontext():
+            exec(compile(source, "<cell>", "exec"), names)
+
+
 def test_expected_numbers_differ_from_seed_to_seed(monkeypatch):
     for name in chapters("solutions"):
         for number in answers(name):
@@ -101,6 +113,23 @@ def test_expected_numbers_differ_from_seed_to_seed(monkeypatch):
                 monkeypatch.setenv("COURSE_SEED", seed)
                 printed.append(warm.expected(name, number, seed))
             assert printed[0] != printed[1], f"exercise {number} prints the same whatever its inputs: a stored output would pass"
+
+
+def test_other_seeds_are_drawn_when_the_solutions_fail():
+    class Client:
+        drawn = []
+
+        def submit(self, solve, name, notebook, seed, pure):
+            return seed
+
+        def gather(self, seeds):
+            self.drawn.append(seeds)
+            if len(self.drawn) == 1:
+                raise CourseError("inputs too delicate for a tolerance")
+            return [({}, 1.0) for _ in seeds]
+
+    chapter = Chapter(Client(), NAME)
+    assert len(Client.drawn) == 2 and Client.drawn[0] != Client.drawn[1] == chapter.seeds == [seed for seed, _ in chapter.given]
 
 
 def test_no_kept_right_answer_looks_inside():
