@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell
 from course.notebooks import exercise_of, tags
 
 LOOKS_INSIDE = re.compile(r"\b(_getframe\w*|currentframe|f_back|f_locals|f_globals|tb_frame|gi_frame|get_objects|get_referrers|"
-                          r"settrace|setprofile|getouterframes|input_transformers\w*|ast_transformers|_check_\w+)\b")
+                          r"settrace|setprofile|getouterframes|tracemalloc|input_transformers\w*|ast_transformers|_check_\w+)\b")
 GUARD = """import importlib
 def {name}(names):
     for module, chain in names:

@@ -222,6 +222,24 @@ ANSWERS = {
             y = own(y, v)
         g, bars[k] = pull(y, w[k], g)
     return g, bars"""),
+            "a State that counts nothing": chain("""class Free(State):
+        def __init__(self, value):
+            self.value = value
+        __del__ = lambda self: None
+    x, keep, bars = Free(x.value), [], np.zeros(n)
+    for k in range(n):
+        keep.append(x)
+        x = Free(step(x, w[k]).value)
+    for k in reversed(range(n)):
+        g, bars[k] = pull(keep[k], w[k], g)
+    return g, bars"""),
+            "the count of a State put out of order": chain("""bars, keep = np.zeros(n), []
+    for k in range(n):
+        keep.append(x)
+        x = step(x, w[k])
+    for k in reversed(range(n)):
+        g, bars[k] = pull(keep[k], w[k], g)
+    return g, bars""") + "State.__init__ = lambda self, value: setattr(self, 'value', value)\nState.__del__ = lambda self: None\n",
             "state after the step": chain(SEGMENTS.replace("range(a, b - 1)", "range(a, b)").replace("g, bars[k] = pull(xs.pop(), w[k], g)",
                                                                                                   "g, bars[k] = pull(xs[k - a + 1], w[k], g)")),
             "weights reversed": chain(SEGMENTS.replace("return g, np.array(bars)", "return g, np.array(bars[::-1])")),

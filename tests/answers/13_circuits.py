@@ -189,6 +189,14 @@ ANSWERS = {
         gradient[k] += np.vdot(lam, generators[k] @ states[j]).imag / 2
         lam = turn(-theta[k], generators[k], lam)
     return value, gradient"""),
+            "shifts of each gate": shared("""angles = np.tile(theta, d)
+    def energy(angles):
+        p = psi
+        for j, t in enumerate(angles):
+            p = turn(t, generators[j % len(theta)], p)
+        return np.vdot(p, H @ p).real
+    each = [(energy(angles + e) - energy(angles - e)) / 2 for e in np.pi / 2 * np.eye(len(angles))]
+    return energy(angles), np.reshape(each, (d, -1)).sum(axis=0)"""),
         },
     },
 }
