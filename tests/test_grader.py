@@ -92,13 +92,15 @@ def test_a_syntax_error_is_told(solved, tmp_path):
     assert {v.verdict for v in verdicts.values()} == {"passed"}
 
 
-def test_a_printing_solution_is_told(solved, tmp_path):
-    lines = [line for line in solution_cells(solved)[0].source.splitlines()]
-    check = next(c for c in solved.cells if "check" in tags(c) and exercise_of(c) == FIRST)
-    solution_cells(solved)[0].source = "\n".join(lines) + "\nimport numpy.random\n_rng = rng\n" \
-        "def rng(k):\n    print('looking')\n    return _rng(k)\n"
+def test_a_printing_solution_passes(solved, tmp_path):
+    cell = solution_cells(solved)[0]
+    name = cell.source.split("def ")[1].split("(")[0]
+    silent = cell.source
+    cell.source = f"{silent}\n_plain = {name}\ndef {name}(*a, **k):\n    print('looking')\n    plt.plot([1, 2])\n    plt.show()\n    return _plain(*a, **k)\n"
+    assert graded(solved, tmp_path)[FIRST].verdict == "passed"
+    cell.source = cell.source.replace("'looking'", "'looking', end=' '").replace("    plt.plot([1, 2])\n    plt.show()\n", "")
     verdict = graded(solved, tmp_path)[FIRST]
-    assert "rng(" not in check.source or "remove the print" in verdict.reason
+    assert verdict.verdict == "failed" and "new line" in verdict.reason
 
 
 def test_edited_checks_change_nothing(tmp_path):
@@ -227,8 +229,8 @@ def test_a_second_attempt_below_the_stub_counts(solved, tmp_path):
 
 def test_an_answer_for_one_input_is_refused(solved, tmp_path):
     """A check's printed numbers at the given seed can be copied; its assertions with other inputs refuse the copy."""
-    solution_cells(solved)[0].source += ("\n_right, _kept = wells, []\n\ndef wells(rho, x):\n    _kept.append(_right(rho, x))\n"
-                                         "    return _kept[0]\n")
+    solution_cells(solved)[0].source += ("\n_right, _kept = wells, {}\n\ndef wells(rho, x):\n"
+                                         "    return _kept.setdefault(len(x), _right(rho, x))\n")
     verdict = graded(solved, tmp_path)[FIRST]
     assert verdict.verdict == "failed" and verdict.reason.startswith("with other random inputs: ")
 
