@@ -178,7 +178,7 @@ def write_all(out: Path, looked: list[dict], done: dict, deadline: float | None)
     for student, page in pages.items():
         save(folder / page, feedback(student, [r for r in rows if r["student"] == student], looked))
     facts = {"told": told, "sandbox": sandbox, "graded": graded, "waiting": waiting, "failed": failed}
-    save(out, "\ufeff" + table(rows, COLUMNS))            # the mark by which spreadsheets know UTF-8
+    save(out, table(rows, COLUMNS))
     save(out.with_suffix(".json"), json.dumps([{k: r.get(k, "") for k in COLUMNS} for r in rows], ensure_ascii=False, indent=1))
     grades = nbgrader(rows, looked)
     save(out.with_name(f"{out.stem}-nbgrader.csv"), table(grades, list(grades[0]) if grades else ["assignment", "student_id", "score", "max_score"]))

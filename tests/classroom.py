@@ -70,7 +70,7 @@ def gradebook(folder: Path, out: Path, *options: str, timeout: float = 3000) -> 
 
 
 def table(out: Path) -> list[dict]:
-    with open(out, encoding="utf-8-sig", newline="") as file:
+    with open(out, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
