@@ -64,14 +64,14 @@ def test_ring_of_any_length(n):
     source, image = ch.ring_permutations(n)
     np.testing.assert_array_equal(ch.ring(psi)[image], psi)
     np.testing.assert_array_equal(ch.ring(psi), ch.ring_plain(psi))
-    assert sum(ch.block_sizes(n)) == n
+    assert sum(ch.group_sizes(n)) == n
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 9])
-def test_rotations_by_real_blocks_and_phases(n):
+def test_rotations_by_real_groups_and_phases(n):
     psi, (a, b, c) = draw.normal(size=2**n) + 1j * draw.normal(size=2**n), draw.uniform(-9, 9, (3, n))
     want = ch.rotate_plain(jnp.asarray(psi), a, b, c)
-    for rotate in (ch.rotate_fused, ch.rotate_blocks, ch.rotate):
+    for rotate in (ch.rotate_fused, ch.rotate_groups, ch.rotate):
         np.testing.assert_allclose(rotate(jnp.asarray(psi), a, b, c), want, atol=1e-13)
     x, l = ch.split(want), ch.split(ch.heisenberg(want))
     back = ch.unrotate(x, l, a, b, c)[0]

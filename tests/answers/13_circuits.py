@@ -159,6 +159,18 @@ ANSWERS = {
         gradient[k] += np.imag(np.vdot(lam, generators[k] @ psi))
         psi, lam = turn(-theta[k], generators[k], psi), turn(-theta[k], generators[k], lam)
     return value, np.array(gradient)"""),
+            "jax arrays": shared("psi = jnp.asarray(psi)\n    " + SHARED),
+            "matrices of the gates": shared("""U = [np.cos(t / 2) * np.eye(len(psi)) - 1j * np.sin(t / 2) * G for t, G in zip(theta, generators)]
+    for _ in range(d):
+        for u in U:
+            psi = u @ psi
+    lam, gradient = 2 * H @ psi, np.zeros(len(theta))
+    value = np.vdot(psi, lam).real / 2
+    for _ in range(d):
+        for k in reversed(range(len(theta))):
+            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2
+            psi, lam = U[k].conj().T @ psi, U[k].conj().T @ lam
+    return value, gradient"""),
             "torque before the gate": shared(SHARED.replace("""            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2
             psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))""",
                                              """            psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))
