@@ -182,7 +182,7 @@ class Chapter:
 
     def __init__(self, client, name: str):
         self.name, self.pristine = name, pristine(name)
-        solution, self.of = read(path_of("solutions", name)), code_hash(read(path_of("solutions", name)))
+        solution = read(path_of("solutions", name))
         secret = secrets.token_hex(8)
         for make in [lambda nb: sealed(nb, secret)] * DRAWS + [lambda nb: nb] * DRAWS:      # a check that cannot be sealed is used as it is
             self.seeds = [str(secrets.randbelow(2**32)) for _ in range(2)]
