@@ -1,11 +1,11 @@
 """Value and gradient by the reader's own engine (chapter 2), by HIPS autograd and by jax, as multiples of the value's own time."""
 
-import table
 import autograd
 import autograd.numpy as anp
 import jax
 import jax.numpy as jnp
 import numpy as np
+import table
 
 import course
 
@@ -37,8 +37,12 @@ def solve(np_, a):
     return np_.sum(np_.linalg.solve(a + 3 * np.eye(200), np.ones(200)) ** 2)
 
 
-PROGRAMS = {"Rosenbrock, n = 100,000": (rosenbrock, x1e5), "network 4 x 64, batch 128": (network, W[0] / 10),
-            "loop of 300 steps, n = 10": (chain, x1e5[:10]), "linear solve, n = 200": (solve, A)}
+PROGRAMS = {
+    "Rosenbrock, n = 100,000": (rosenbrock, x1e5),
+    "network 4 x 64, batch 128": (network, W[0] / 10),
+    "loop of 300 steps, n = 10": (chain, x1e5[:10]),
+    "linear solve, n = 200": (solve, A),
+}
 
 rows = []
 for name, (f, x) in PROGRAMS.items():
@@ -46,12 +50,37 @@ for name, (f, x) in PROGRAMS.items():
     ours = table.seconds(lambda: ch.grad(lambda y: f(ch.ops, y))(x))
     peer = table.seconds(lambda: autograd.grad(lambda y: f(anp, y))(x))
     compiled_f, compiled = jax.jit(lambda y: f(jnp, y)), jax.jit(jax.grad(lambda y: f(jnp, y)))
-    jax_value, jax_grad = (table.seconds(lambda: g(x).block_until_ready()) for g in (compiled_f, compiled))
+    jax_value, jax_grad = (
+        table.seconds(lambda: g(x).block_until_ready()) for g in (compiled_f, compiled)
+    )
     error = np.abs(ch.grad(lambda y: f(ch.ops, y))(x) - compiled(x)).max()
-    rows.append([name, f"{1e3 * plain:.2f}", f"{ours / plain:.1f}", f"{peer / plain:.1f}", f"{ours / peer:.2f}",
-                 f"{jax_grad / jax_value:.1f}", f"{plain / jax_value:.1f}", f"{error:.0e}"])
+    rows.append(
+        [
+            name,
+            f"{1e3 * plain:.2f}",
+            f"{ours / plain:.1f}",
+            f"{peer / plain:.1f}",
+            f"{ours / peer:.2f}",
+            f"{jax_grad / jax_value:.1f}",
+            f"{plain / jax_value:.1f}",
+            f"{error:.0e}",
+        ]
+    )
 
-table.write("02_autodiff", "The cost of a gradient, chapter 2's engine beside its peers",
-            ["program", "NumPy value (ms)", "ours: grad/value", "autograd: grad/value", "ours/autograd", "jax.jit: grad/value",
-             "NumPy/jax.jit value", "largest difference from jax"], rows, ["autograd", "jax", "numpy"],
-            "One thread; the best of several batches; each ratio is from one run.")
+table.write(
+    "02_autodiff",
+    "The cost of a gradient, chapter 2's engine beside its peers",
+    [
+        "program",
+        "NumPy value (ms)",
+        "ours: grad/value",
+        "autograd: grad/value",
+        "ours/autograd",
+        "jax.jit: grad/value",
+        "NumPy/jax.jit value",
+        "largest difference from jax",
+    ],
+    rows,
+    ["autograd", "jax", "numpy"],
+    "One thread; the best of several batches; each ratio is from one run.",
+)

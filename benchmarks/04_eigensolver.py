@@ -2,11 +2,11 @@
 
 from functools import partial
 
-import table
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse.linalg
+import table
 
 import course
 
@@ -20,7 +20,9 @@ def ours(g, N):
 
 
 def dense(g, N):
-    H = jax.vmap(partial(ch.tfim_matvec, g))(jnp.eye(2**N)) + 1e-6 * jnp.diag(jnp.sin(jnp.arange(2.0**N)))    # splits the pairs
+    H = jax.vmap(partial(ch.tfim_matvec, g))(jnp.eye(2**N)) + 1e-6 * jnp.diag(
+        jnp.sin(jnp.arange(2.0**N))
+    )  # splits the pairs
     return moment(jnp.linalg.eigh(H)[1][:, 0])
 
 
@@ -32,7 +34,9 @@ def arpack(N):
     E, psi = scipy.sparse.linalg.eigsh(H, k=1, which="SA", v0=np.ones(2**N))
     E, psi = E[0], psi[:, 0]
     psi_bar = np.asarray(jax.grad(moment)(psi))
-    shifted = scipy.sparse.linalg.LinearOperator(H.shape, matvec=lambda v: product(v) - E * v.ravel(), dtype=float)
+    shifted = scipy.sparse.linalg.LinearOperator(
+        H.shape, matvec=lambda v: product(v) - E * v.ravel(), dtype=float
+    )
     xi = scipy.sparse.linalg.minres(shifted, psi_bar - psi * (psi @ psi_bar), rtol=1e-12)[0]
     return -xi @ np.asarray(ch.tfim_matvec(1.0, psi) - ch.tfim_matvec(0.0, psi))
 
@@ -45,11 +49,30 @@ for N in (8, 10, 12, 14, 16):
     if N <= 10:
         full = jax.jit(jax.value_and_grad(partial(dense, N=N)))
         t_full = table.seconds(lambda: jax.block_until_ready(full(g)), 2)
-    rows.append([f"{N}", f"{1e3 * t_value:.2f}", f"{t_both / t_value:.2f}", f"{t_full / t_both:.0f}" if N <= 10 else "–",
-                 f"{t_peer / t_both:.1f}", f"{difference:.0e}"])
+    rows.append(
+        [
+            f"{N}",
+            f"{1e3 * t_value:.2f}",
+            f"{t_both / t_value:.2f}",
+            f"{t_full / t_both:.0f}" if N <= 10 else "–",
+            f"{t_peer / t_both:.1f}",
+            f"{difference:.0e}",
+        ]
+    )
 
-table.write("04_eigensolver", "Gradient through a ground state: transverse-field Ising ring of N spins, g = 1.05",
-            ["N", "value (ms)", "value and gradient / value", "jnp.linalg.eigh / ours", "eigsh and minres / ours", "difference from eigsh (relative)"],
-            rows, ["jax", "numpy", "scipy"],
-            "One thread; the best of several batches; value and gradient of half the inverse participation ratio of the ground state. "
-            "A small diagonal term splits degenerate levels for `jnp.linalg.eigh`, whose gradient is not finite without it.")
+table.write(
+    "04_eigensolver",
+    "Gradient through a ground state: transverse-field Ising ring of N spins, g = 1.05",
+    [
+        "N",
+        "value (ms)",
+        "value and gradient / value",
+        "jnp.linalg.eigh / ours",
+        "eigsh and minres / ours",
+        "difference from eigsh (relative)",
+    ],
+    rows,
+    ["jax", "numpy", "scipy"],
+    "One thread; the best of several batches; value and gradient of half the inverse participation ratio of the ground state. "
+    "A small diagonal term splits degenerate levels for `jnp.linalg.eigh`, whose gradient is not finite without it.",
+)

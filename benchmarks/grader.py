@@ -16,8 +16,25 @@ with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.ipynb"
         path.write_bytes((ROOT / "solutions" / path.name).read_bytes())
         start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "course", "grade", str(path)], cwd=ROOT, capture_output=True, text=True)
-        rows.append([name, f"{time.perf_counter() - start:.1f}", "all passed" if done.returncode == 0 else "NOT ALL PASSED"])
+        done = subprocess.run(
+            [sys.executable, "-m", "course", "grade", str(path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        rows.append(
+            [
+                name,
+                f"{time.perf_counter() - start:.1f}",
+                "all passed" if done.returncode == 0 else "NOT ALL PASSED",
+            ]
+        )
 
-table.write("grader", "Grading one solved chapter", ["chapter", "seconds from start to verdict", "verdict"], rows,
-            ["nbval", "jax", "ipykernel"], "The aim is under 15 seconds.")
+table.write(
+    "grader",
+    "Grading one solved chapter",
+    ["chapter", "seconds from start to verdict", "verdict"],
+    rows,
+    ["nbval", "jax", "ipykernel"],
+    "The aim is under 15 seconds.",
+)

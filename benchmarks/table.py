@@ -10,7 +10,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):    # peers are compared on one thread
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # peers are compared on one thread
     os.environ.setdefault(variable, "1")
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -38,17 +38,39 @@ def machine() -> str:
     """Processor, number of cores and Python."""
     name = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
-        names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+        names = [
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ]
         name = names[0] if names else name
     return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def write(subject: str, title: str, head: list[str], rows: list[list[str]], packages: list[str], note: str = "") -> None:
+def write(
+    subject: str,
+    title: str,
+    head: list[str],
+    rows: list[list[str]],
+    packages: list[str],
+    note: str = "",
+) -> None:
     """Write results/`subject`.md and print it."""
-    lines = [f"# {title}", "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    lines = [
+        f"# {title}",
+        "",
+        "| " + " | ".join(head) + " |",
+        "|---" + "|---:" * (len(head) - 1) + "|",
+    ]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     versions = ", ".join(f"{p} {version(p)}" for p in packages)
-    lines += ["", note, "", f"{datetime.date.today()}; {machine()}; {versions}. Written by `benchmarks/{Path(sys.argv[0]).name}`.", ""]
+    lines += [
+        "",
+        note,
+        "",
+        f"{datetime.date.today()}; {machine()}; {versions}. Written by `benchmarks/{Path(sys.argv[0]).name}`.",
+        "",
+    ]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{subject}.md").write_text("\n".join(lines).replace("\n\n\n", "\n\n"))
     print("\n".join(lines))

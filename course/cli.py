@@ -22,13 +22,17 @@ console = Console()
 
 def plainly(verb):
     """Turn a CourseError into one sentence and exit code 2."""
+
     @functools.wraps(verb)
     def wrapped(*args, **kwargs):
         try:
             return verb(*args, **kwargs)
         except CourseError as error:
-            Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+            Console(stderr=True).print(
+                str(error), style="red", markup=False, highlight=False, soft_wrap=True
+            )
             sys.exit(2)
+
     return wrapped
 
 
@@ -38,26 +42,42 @@ def main():
 
 
 @main.command()
+@click.argument("names", nargs=-1, metavar="[NN_subject]…")
 @click.option("--check", is_flag=True, help="Change nothing; fail if something would change.")
 @plainly
-def sync(check):
-    """Make anew what is derived: exercises from solutions, the setup cell, the repository's address."""
+def sync(names, check):
+    """Make anew what is derived: exercises from solutions, given cells from lectures, the setup
+    cell, the repository's address. With names, only these chapters."""
     from course.sync import sync as run
-    changed = run(check=check)
+
+    changed = run(check=check, only=names)
     for path in changed:
-        console.print(f"{'differs' if check else 'written'}: {path.relative_to(ROOT)}", markup=False)
+        console.print(
+            f"{'differs' if check else 'written'}: {path.relative_to(ROOT)}", markup=False
+        )
     if check and changed:
-        raise CourseError("Some files are not what `make sync` would write: run it and commit the result.")
+        raise CourseError(
+            "Some files are not what `make sync` would write: run it and commit the result."
+        )
 
 
 @main.command()
 @click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--timeout", default=60, type=click.IntRange(1, 3600), show_default=True, help="Seconds that one cell may run.")
+@click.option(
+    "--timeout",
+    default=60,
+    type=click.IntRange(1, 3600),
+    show_default=True,
+    help="Seconds that one cell may run.",
+)
 @plainly
 def grade(notebooks, timeout):
     """Grade exercise NOTEBOOKS (all of exercises/ if none is named). Exit code: 0 all passed, 1 not all, 2 no verdict."""
     from course.grading import grade as run
-    notebooks = notebooks or [ROOT / "exercises" / f"{name}.ipynb" for name in chapters("exercises")]
+
+    notebooks = notebooks or [
+        ROOT / "exercises" / f"{name}.ipynb" for name in chapters("exercises")
+    ]
     failed = unusable = False
     for path in notebooks:
         try:
@@ -81,44 +101,102 @@ def show(path, verdicts):
     for v in verdicts:
         style = colour.get(v.verdict, "red")
         reason = v.reason.replace("[", r"\[")
-        table.add_row(f"{v.exercise} {v.name}", f"{v.points}/{v.possible}", f"[{style}]{v.verdict}[/]", reason)
+        table.add_row(
+            f"{v.exercise} {v.name}", f"{v.points}/{v.possible}", f"[{style}]{v.verdict}[/]", reason
+        )
     console.print(table)
-    console.print(f"{sum(v.points for v in verdicts)} of {sum(v.possible for v in verdicts)} points\n")
+    console.print(
+        f"{sum(v.points for v in verdicts)} of {sum(v.possible for v in verdicts)} points\n"
+    )
 
 
 @main.command()
 @click.argument("submissions", type=click.Path(path_type=Path))
-@click.option("--out", default="grades.csv", show_default=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="The table to write; feedback pages, summary and journal go beside it.")
-@click.option("--jobs", type=click.IntRange(1), help="Submissions graded at the same time (default: one for each core).")
-@click.option("--scheduler", metavar="ADDRESS", help="Grade on the Dask cluster with this scheduler, e.g. tcp://host:8786.")
-@click.option("--cell-limit", type=click.FloatRange(1), help="Seconds that one cell may run (default: twice what the whole "
-              "solution notebook takes, from 20 to 60).")
-@click.option("--memory", default=4096, show_default=True, type=click.IntRange(512), help="MiB that a submission may use.")
-@click.option("--deadline", type=click.DateTime(), help="Mark as late what was last changed after this time.")
+@click.option(
+    "--out",
+    default="grades.csv",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The table to write; feedback pages, summary and journal go beside it.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    help="Submissions graded at the same time (default: one for each core).",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Grade on the Dask cluster with this scheduler, e.g. tcp://host:8786.",
+)
+@click.option(
+    "--cell-limit",
+    type=click.FloatRange(1),
+    help="Seconds that one cell may run (default: twice what the whole "
+    "solution notebook takes, from 20 to 60).",
+)
+@click.option(
+    "--memory",
+    default=4096,
+    show_default=True,
+    type=click.IntRange(512),
+    help="MiB that a submission may use.",
+)
+@click.option(
+    "--deadline", type=click.DateTime(), help="Mark as late what was last changed after this time."
+)
 @plainly
 def gradebook(submissions, out, jobs, scheduler, cell_limit, memory, deadline):
     """Grade a class: SUBMISSIONS is a folder or zip file with a folder or a notebook for each student.
 
     Stop it with Ctrl-C; the same command goes on where it was. To grade everything anew, remove the journal.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     from course.gradebook import grade_class
     from course.sandbox import Limits
+
     if out.suffix != ".csv":
         raise CourseError(f"--out names the table to write, for example grades.csv, not {out}.")
-    with Progress(TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
+    with Progress(
+        TextColumn("grading"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    ) as bar:
         task = bar.add_task("grading", total=None)
         try:
-            facts = grade_class(submissions, out, jobs, scheduler, cell_limit, Limits(memory=memory), deadline and deadline.timestamp(),
-                                lambda done, total: bar.update(task, completed=done, total=total))
+            facts = grade_class(
+                submissions,
+                out,
+                jobs,
+                scheduler,
+                cell_limit,
+                Limits(memory=memory),
+                deadline and deadline.timestamp(),
+                lambda done, total: bar.update(task, completed=done, total=total),
+            )
         except KeyboardInterrupt:
             bar.stop()
-            raise CourseError(f"Stopped. What is graded is kept in {out}; the same command goes on.") from None
+            raise CourseError(
+                f"Stopped. What is graded is kept in {out}; the same command goes on."
+            ) from None
     console.print(facts["told"], facts["sandbox"], markup=False, highlight=False, soft_wrap=True)
-    console.print(f"Written: {out}, {out.stem}.json, {out.stem}-nbgrader.csv, {out.stem}-summary.html, {out.stem}-feedback/", markup=False,
-                  highlight=False, soft_wrap=True)
+    console.print(
+        f"Written: {out}, {out.stem}.json, {out.stem}-nbgrader.csv, {out.stem}-summary.html, {out.stem}-feedback/",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     sys.exit(1 if facts["failed"] else 0)
 
 
@@ -128,9 +206,13 @@ def gradebook(submissions, out, jobs, scheduler, cell_limit, memory, deadline):
 def new(name):
     """Begin chapter NN_subject: a lecture, exercises and tests that already pass every check."""
     from course.new import create
+
     for path in create(name):
         console.print(f"written: {path.relative_to(ROOT)}", markup=False)
-    console.print(f"Next: write lectures/{name}.ipynb and solutions/{name}.ipynb, then `make sync` and `make test`.", soft_wrap=True)
+    console.print(
+        f"Next: write lectures/{name}.ipynb and solutions/{name}.ipynb, then `make sync` and `make test`.",
+        soft_wrap=True,
+    )
 
 
 @main.command()
@@ -138,17 +220,28 @@ def new(name):
 def scorecard():
     """Print the scorecards of all executed chapters as one page (the book includes it)."""
     from course.pages import scorecard_page
+
     click.echo(scorecard_page())
 
 
 @main.command()
-@click.option("--jobs", type=int, help="Notebooks run at the same time (default: one for each core).")
+@click.option(
+    "--jobs", type=int, help="Notebooks run at the same time (default: one for each core)."
+)
 @plainly
 def execute(jobs):
     """Run every notebook that has changed since it was last run."""
     from course.running import execute_all
-    ran = execute_all(lambda name, text: console.print(f"  {name}: {text}", markup=False, highlight=False), jobs=jobs)
-    console.print("All notebooks are up to date; nothing was run." if ran == 0 else f"{ran} notebooks were run.")
+
+    ran = execute_all(
+        lambda name, text: console.print(f"  {name}: {text}", markup=False, highlight=False),
+        jobs=jobs,
+    )
+    console.print(
+        "All notebooks are up to date; nothing was run."
+        if ran == 0
+        else f"{ran} notebooks were run."
+    )
 
 
 @main.command()
@@ -156,9 +249,14 @@ def execute(jobs):
 def times():
     """Print how long each notebook took and how much memory it used when it was last run."""
     from course.running import measurements
+
     table = Table("notebook", "seconds", "peak MiB")
     for room, name, seconds, mib in measurements():
-        table.add_row(f"{room}/{name}", f"{seconds:.0f}" + (" (aim: 90)" if seconds > 90 else ""), f"{mib:.0f}")
+        table.add_row(
+            f"{room}/{name}",
+            f"{seconds:.0f}" + (" (aim: 90)" if seconds > 90 else ""),
+            f"{mib:.0f}",
+        )
     console.print(table)
 
 
@@ -166,27 +264,46 @@ def times():
 @plainly
 def book():
     """Run what has changed, then build the book into _build/html, with warnings as errors."""
-    contents()                       # says so at once if a page is missing
+    contents()  # says so at once if a page is missing
     execute.callback(jobs=None)
     from course.pages import make_pages
+
     make_pages()
     html = ROOT / BUILD / "html"
     forget_old_build()
     console.print("building the book …")
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "-W", "-n", "--keep-going", "-q", str(ROOT)]
+    command = [
+        str(Path(sys.executable).with_name("jupyter-book")),
+        "build",
+        "-W",
+        "-n",
+        "--keep-going",
+        "-q",
+        str(ROOT),
+    ]
     env = {**os.environ, "JUPYTERCACHE": str(ROOT / BUILD / ".jupyter_cache")}
-    done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     if done.returncode:
-        shutil.rmtree(ROOT / BUILD / ".doctrees", ignore_errors=True)    # else the next build is silent about it
-        raise CourseError(done.stdout.strip() + "\nThe book has warnings or errors; the lines above say where.")
-    console.print(f"The book is ready: open {(html / 'index.html').as_uri()} or run `make serve`.",
-                  soft_wrap=True, highlight=False)
+        shutil.rmtree(
+            ROOT / BUILD / ".doctrees", ignore_errors=True
+        )  # else the next build is silent about it
+        raise CourseError(
+            done.stdout.strip() + "\nThe book has warnings or errors; the lines above say where."
+        )
+    console.print(
+        f"The book is ready: open {(html / 'index.html').as_uri()} or run `make serve`.",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def forget_old_build():
     """Remove the built pages when what is on all of them (settings, scripts, styles, packages) has changed:
     Sphinx alone would keep old copies."""
     from course.running import lock
+
     digest = hashlib.sha256(lock().encode())
     for path in [ROOT / "_config.yml", ROOT / "_toc.yml", *sorted((ROOT / "book").rglob("*"))]:
         if path.is_file() and path.suffix not in (".md", ".pyc"):
@@ -212,7 +329,9 @@ def serve(port):
     except OverflowError:
         raise CourseError(f"{port} is not a port: choose a number from 1024 to 65535.") from None
     except OSError:
-        raise CourseError(f"Port {port} is in use: choose another, `make serve PORT={port + 1}`.") from None
+        raise CourseError(
+            f"Port {port} is in use: choose another, `make serve PORT={port + 1}`."
+        ) from None
     console.print(f"The book is at http://localhost:{port} (stop with Ctrl-C).", highlight=False)
     try:
         server.serve_forever()

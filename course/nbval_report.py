@@ -26,12 +26,16 @@ from nbval.plugin import IPyNbCell
 from course import template
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-IN_FILE = re.compile(r"\((\d+\.py|<[^>]*>), (?=line \d+\))")        # what a kernel calls the cell of a syntax error
+IN_FILE = re.compile(
+    r"\((\d+\.py|<[^>]*>), (?=line \d+\))"
+)  # what a kernel calls the cell of a syntax error
 STUB = re.compile(r"Exercise \d+\.\d+")
-PRINTED = 10 * 2**20            # bytes that one notebook may print or display
-SAID = {"memory": "stopped: it used more memory than the {memory} MiB that are allowed",
-        "processes": "stopped: it started more than the {processes} processes that are allowed",
-        "cpu": "stopped: it used more than the {cpu} s of processor time that are allowed"}
+PRINTED = 10 * 2**20  # bytes that one notebook may print or display
+SAID = {
+    "memory": "stopped: it used more memory than the {memory} MiB that are allowed",
+    "processes": "stopped: it started more than the {processes} processes that are allowed",
+    "cpu": "stopped: it used more than the {cpu} s of processor time that are allowed",
+}
 
 
 class KernelDied(Exception):
@@ -53,12 +57,30 @@ class WarmKernel:
 
     def __init__(self, folder: str):
         self.sockets = tempfile.mkdtemp(prefix="k", dir=folder)
-        os.chmod(self.sockets, 0o777)                  # the kernel may be another user's; the folder above is ours alone
-        ports = {f"{name}_port": k for k, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), start=1)}
-        self.connection = {"transport": "ipc", "key": uuid.uuid4().hex, "signature_scheme": "hmac-sha256", **ports}
+        os.chmod(
+            self.sockets, 0o777
+        )  # the kernel may be another user's; the folder above is ours alone
+        ports = {
+            f"{name}_port": k
+            for k, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), start=1)
+        }
+        self.connection = {
+            "transport": "ipc",
+            "key": uuid.uuid4().hex,
+            "signature_scheme": "hmac-sha256",
+            **ports,
+        }
         self.asked = json.loads(os.environ["COURSE_KERNEL"])
-        self.process = template.ask(os.environ["COURSE_TEMPLATE"], {"run": "kernel", "folder": folder, "sockets": self.sockets,
-                                                                    "connection": self.connection, **self.asked})
+        self.process = template.ask(
+            os.environ["COURSE_TEMPLATE"],
+            {
+                "run": "kernel",
+                "folder": folder,
+                "sockets": self.sockets,
+                "connection": self.connection,
+                **self.asked,
+            },
+        )
         self.said = None
 
     def client(self) -> BlockingKernelClient:
@@ -76,7 +98,9 @@ class WarmKernel:
     def why(self) -> tuple[str, str]:
         """(kind, reason) of the end."""
         kind = (self.said or {}).get("why") or "died"
-        return kind, SAID.get(kind, "the kernel stopped while it ran this exercise").format(**self.asked["limits"])
+        return kind, SAID.get(kind, "the kernel stopped while it ran this exercise").format(
+            **self.asked["limits"]
+        )
 
     def shutdown_kernel(self, now: bool = True) -> None:
         self.said = self.said or {}
@@ -139,7 +163,9 @@ def compare_outputs(cell, test, ref, skip_compare=None, plain=IPyNbCell.compare_
     """nbval's comparison of what the check prints: all its lines, in their order. What a solution prints in between or shows,
     and what is written to stderr, as NumPy's warnings are, is no answer."""
     lines = iter(printed(test).splitlines())
-    if all(out.get("name") == "stdout" for out in ref) and all(line in lines for line in printed(ref).splitlines()):
+    if all(out.get("name") == "stdout" for out in ref) and all(
+        line in lines for line in printed(ref).splitlines()
+    ):
         return True
     return plain(cell, [out for out in test if out.get("name") != "stderr"], ref, skip_compare)
 
@@ -179,15 +205,27 @@ def reason(item, error: BaseException) -> tuple[str, str]:
     if isinstance(error, KernelDied) or "Kernel dead" in text or "Kernel died" in text:
         return "died", "the kernel stopped while it ran this exercise"
     if isinstance(error, TimedOut):
-        return "timeout", f"stopped after {item.config.option.nbval_cell_timeout:g} s: does a loop never end?"
+        return (
+            "timeout",
+            f"stopped after {item.config.option.nbval_cell_timeout:g} s: does a loop never end?",
+        )
     if errors := [out for out in item.test_outputs or [] if out.get("output_type") == "error"]:
-        name, message = errors[-1]["ename"], IN_FILE.sub("(", ANSI.sub("", errors[-1]["evalue"]).strip().split("\n")[0])
+        name, message = (
+            errors[-1]["ename"],
+            IN_FILE.sub("(", ANSI.sub("", errors[-1]["evalue"]).strip().split("\n")[0]),
+        )
         if name == "NotImplementedError" and STUB.fullmatch(message):
             return "stub", ""
-        return "error", message if name == "AssertionError" and message else f"{name}: {message}".rstrip(": ")
+        return (
+            "error",
+            message if name == "AssertionError" and message else f"{name}: {message}".rstrip(": "),
+        )
     got, wanted = printed(item.test_outputs or []), printed(item.cell.get("outputs", []))
     if wanted in got:
-        return "output", f"your solution prints something into the line {wanted!r} of the check: end what you print with a new line, or remove the print"
+        return (
+            "output",
+            f"your solution prints something into the line {wanted!r} of the check: end what you print with a new line, or remove the print",
+        )
     return "output", f"the check printed {got!r}, and {wanted!r} was expected"
 
 
@@ -198,9 +236,14 @@ def pytest_runtest_makereport(item, call):
     if path and hasattr(item, "cell") and call.when == "call":
         try:
             kind, why = reason(item, call.excinfo.value) if call.excinfo else ("passed", "")
-        except Exception:    # whatever a kernel may have sent
+        except Exception:  # whatever a kernel may have sent
             kind, why = "error", "the kernel sent messages that make no sense"
-        line = {"notebook": item.path.stem, "cell": item.cell.get("id", ""), "kind": kind, "reason": why[:2000]}
+        line = {
+            "notebook": item.path.stem,
+            "cell": item.cell.get("id", ""),
+            "kind": kind,
+            "reason": why[:2000],
+        }
         with open(path, "a", encoding="utf-8") as report:
             report.write(json.dumps(line) + "\n")
     return result

@@ -12,8 +12,8 @@ import nbformat
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILD = os.environ.get("COURSE_BUILD", "_build")    # where everything goes that is built
-KINDS = ("setup", "define", "run", "figure", "check", "explore")
+BUILD = os.environ.get("COURSE_BUILD", "_build")  # where everything goes that is built
+KINDS = ("setup", "define", "draw", "run", "figure", "check", "explore")
 CHAPTER_NAME = re.compile(r"\d\d_[a-z][a-z0-9_]*")
 EXERCISE_MARK = re.compile(r"^[ \t]*#\s*Exercise\s+(\d+\.\d+)\b", re.MULTILINE | re.IGNORECASE)
 
@@ -24,7 +24,19 @@ class CourseError(Exception):
 
 def chapters(room: str = "lectures", root: Path = ROOT) -> list[str]:
     """The names NN_subject of the chapters that have a notebook in `room`, in their order."""
-    return sorted(path.stem for path in (root / room).glob("*.ipynb") if CHAPTER_NAME.fullmatch(path.stem))
+    return sorted(
+        path.stem for path in (root / room).glob("*.ipynb") if CHAPTER_NAME.fullmatch(path.stem)
+    )
+
+
+def chosen(room: str, only=(), root: Path = ROOT) -> list[str]:
+    """The chapters of `room`, or those of them that `only` names; CourseError for unknown names."""
+    known = chapters(room, root)
+    if unknown := [name for name in only if name not in chapters("lectures", root)]:
+        raise CourseError(
+            f"There is no chapter {', '.join(unknown)}; the chapters are: {', '.join(known)}."
+        )
+    return [name for name in known if not only or name in only]
 
 
 def path_of(room: str, name: str, root: Path = ROOT) -> Path:
@@ -32,21 +44,30 @@ def path_of(room: str, name: str, root: Path = ROOT) -> Path:
     path = root / room / f"{name}.ipynb"
     if not path.is_file():
         there = ", ".join(chapters(room, root)) or "none yet"
-        raise CourseError(f"There is no notebook {room}/{name}.ipynb; the chapters there are: {there}.")
+        raise CourseError(
+            f"There is no notebook {room}/{name}.ipynb; the chapters there are: {there}."
+        )
     return path
 
 
 def contents(root: Path = ROOT) -> list[str]:
     """All pages that _toc.yml names, without their endings; a CourseError if one of them does not exist."""
+
     def files(entry):
         if isinstance(entry, list):
             return [file for item in entry for file in files(item)]
         own = [entry[key] for key in ("root", "file") if key in entry]
-        return own + [file for key in ("parts", "chapters", "sections") for file in files(entry.get(key, []))]
+        return own + [
+            file for key in ("parts", "chapters", "sections") for file in files(entry.get(key, []))
+        ]
 
     found = files(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8")))
-    if missing := [f for f in found if not any((root / f"{f}{end}").is_file() for end in (".ipynb", ".md"))]:
-        raise CourseError(f"_toc.yml lists {', '.join(missing)}, which does not exist: bring it back or take it off the list.")
+    if missing := [
+        f for f in found if not any((root / f"{f}{end}").is_file() for end in (".ipynb", ".md"))
+    ]:
+        raise CourseError(
+            f"_toc.yml lists {', '.join(missing)}, which does not exist: bring it back or take it off the list."
+        )
     return found
 
 
@@ -60,10 +81,19 @@ def read(path: Path) -> nbformat.NotebookNode:
         raise CourseError(f"There is no file {path}.") from None
     except OSError as error:
         raise CourseError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, nbformat.ValidationError,
-            nbformat.reader.NotJSONError, RecursionError):
-        raise CourseError(f"{path} is not a Jupyter notebook, or it is damaged; "
-                          "save it once more as .ipynb and try again.") from None
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        nbformat.ValidationError,
+        nbformat.reader.NotJSONError,
+        RecursionError,
+    ):
+        raise CourseError(
+            f"{path} is not a Jupyter notebook, or it is damaged; "
+            "save it once more as .ipynb and try again."
+        ) from None
 
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -90,7 +120,9 @@ def code_hash(notebook) -> str:
 def title(notebook) -> str:
     """The first heading of a notebook."""
     for cell in notebook.cells:
-        if cell.cell_type == "markdown" and (found := re.search(r"^# (.+)$", cell.source, re.MULTILINE)):
+        if cell.cell_type == "markdown" and (
+            found := re.search(r"^# (.+)$", cell.source, re.MULTILINE)
+        ):
             return found[1].strip()
     raise CourseError("The notebook has no title (a first line `# …`).")
 
@@ -101,9 +133,15 @@ def address(root: Path = ROOT) -> dict[str, str]:
     repository = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
     url, branch = repository["url"].rstrip("/"), repository["branch"]
     if not (found := re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", url)):
-        raise CourseError(f"repository.url in _config.yml must be https://github.com/OWNER/NAME, not {url}.")
+        raise CourseError(
+            f"repository.url in _config.yml must be https://github.com/OWNER/NAME, not {url}."
+        )
     owner, name = found.groups()
-    return {"repository": url, "branch": branch, "slug": f"{owner}/{name}",
-            "colab": f"https://colab.research.google.com/github/{owner}/{name}/blob/{branch}",
-            "raw": f"https://raw.githubusercontent.com/{owner}/{name}/{branch}",
-            "pages": f"https://{owner}.github.io/{name}"}
+    return {
+        "repository": url,
+        "branch": branch,
+        "slug": f"{owner}/{name}",
+        "colab": f"https://colab.research.google.com/github/{owner}/{name}/blob/{branch}",
+        "raw": f"https://raw.githubusercontent.com/{owner}/{name}/{branch}",
+        "pages": f"https://{owner}.github.io/{name}",
+    }

@@ -32,17 +32,29 @@ def scorecard_rows(notebook) -> list[list[str]]:
 
 def scorecard_page(root: Path = ROOT) -> str:
     """The scorecards of all chapters as MyST tables; sources that are BibTeX keys become citations."""
-    keys = set(re.findall(r"@\w+\{([^,\s]+),", (root / "book" / "references.bib").read_text(encoding="utf-8")))
+    keys = set(
+        re.findall(
+            r"@\w+\{([^,\s]+),", (root / "book" / "references.bib").read_text(encoding="utf-8")
+        )
+    )
     text = []
     for name, notebook in executed(root):
         if not (rows := scorecard_rows(notebook)):
             raise CourseError(f"lectures/{name}.ipynb shows no scorecard.")
-        text += [f"## [{title(notebook)}](../lectures/{name}.ipynb)", "",
-                 "| quantity | this course | reference | source | tolerance |", "|---|---:|---:|---|---:|"]
+        text += [
+            f"## [{title(notebook)}](../lectures/{name}.ipynb)",
+            "",
+            "| quantity | this course | reference | source | tolerance |",
+            "|---|---:|---:|---|---:|",
+        ]
         for row in rows:
-            quantity, value, reference, source, tolerance = (cell.replace("|", "\\|") for cell in row)
+            quantity, value, reference, source, tolerance = (
+                cell.replace("|", "\\|") for cell in row
+            )
             source = f"{{cite}}`{source}`" if source in keys else source
-            relation = {"<": "below the reference", ">": "above the reference"}.get(tolerance, tolerance)
+            relation = {"<": "below the reference", ">": "above the reference"}.get(
+                tolerance, tolerance
+            )
             text.append(f"| {quantity} | {value} | {reference} | {source} | {relation} |")
         text.append("")
     return "\n".join(text)
@@ -51,10 +63,14 @@ def scorecard_page(root: Path = ROOT) -> str:
 def thumbnail(notebook) -> tuple[bytes, str]:
     """(PNG, alt text) of the figure whose cell carries the metadata course.thumbnail, else of the first figure."""
     figures = [c for c in notebook.cells if c.cell_type == "code" and "figure" in tags(c)]
-    for cell in sorted(figures, key=lambda c: not c.metadata.get("course", {}).get("thumbnail", False)):
+    for cell in sorted(
+        figures, key=lambda c: not c.metadata.get("course", {}).get("thumbnail", False)
+    ):
         for output in cell.outputs:
             if png := output.get("data", {}).get("image/png"):
-                return base64.b64decode(png), cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+                return base64.b64decode(png), cell.metadata.get("mystnb", {}).get("image", {}).get(
+                    "alt", ""
+                )
     raise CourseError(f"{title(notebook)}: no figure cell shows a picture.")
 
 
@@ -71,8 +87,17 @@ def gallery(root: Path = ROOT) -> str:
     for name, notebook in executed(root):
         png, alt = thumbnail(notebook)
         (pictures / f"{name}.png").write_bytes(png)
-        text += [f":::{{grid-item-card}} {title(notebook)}", f":link: ../lectures/{name}", ":link-type: doc",
-                 f":img-top: ../_build/pictures/{name}.png", f":img-alt: {alt}", "", promise(notebook), ":::", ""]
+        text += [
+            f":::{{grid-item-card}} {title(notebook)}",
+            f":link: ../lectures/{name}",
+            ":link-type: doc",
+            f":img-top: ../_build/pictures/{name}.png",
+            f":img-alt: {alt}",
+            "",
+            promise(notebook),
+            ":::",
+            "",
+        ]
     return "\n".join([*text, "::::", ""])
 
 

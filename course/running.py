@@ -21,7 +21,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 from course.notebooks import BUILD, ROOT, CourseError, chapters, path_of, read
 
-CELL_LIMIT = 300    # seconds for one cell; a whole notebook should need at most 120
+CELL_LIMIT = 300  # seconds for one cell; a whole notebook should need at most 120
 
 
 class PeakMemory(threading.Thread):
@@ -53,13 +53,21 @@ def execute(notebook, path: Path, measured: dict | None = None, env: dict | None
     `env` is the kernel's whole environment, if it is not to be this process's.
     """
     with tempfile.TemporaryDirectory() as folder:
-        client = Client(notebook, timeout=CELL_LIMIT, kernel_name="python3", record_timing=False,
-                        extra_arguments=["--IPKernelApp.log_level=ERROR"], resources={"metadata": {"path": folder}})
+        client = Client(
+            notebook,
+            timeout=CELL_LIMIT,
+            kernel_name="python3",
+            record_timing=False,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            resources={"metadata": {"path": folder}},
+        )
         start = time.perf_counter()
         try:
             asyncio.run(client.async_execute(**({"env": env} if env else {})))
         except CellTimeoutError:
-            raise CourseError(f"{path.parent.name}/{path.name}: a cell ran for more than {CELL_LIMIT} s.") from None
+            raise CourseError(
+                f"{path.parent.name}/{path.name}: a cell ran for more than {CELL_LIMIT} s."
+            ) from None
         except DeadKernelError:
             raise CourseError(f"{path.parent.name}/{path.name}: the kernel died.") from None
         except CellExecutionError as error:
@@ -68,7 +76,9 @@ def execute(notebook, path: Path, measured: dict | None = None, env: dict | None
             if hasattr(client, "memory"):
                 client.memory.stopped.set()
         if measured is not None:
-            measured.update(execution_seconds=time.perf_counter() - start, peak_mib=client.memory.mib)
+            measured.update(
+                execution_seconds=time.perf_counter() - start, peak_mib=client.memory.mib
+            )
     return notebook
 
 
@@ -98,7 +108,9 @@ def cached(path: Path, cache) -> tuple | None:
     return record, cache.merge_match_into_notebook(notebook)[1]
 
 
-def execute_all(report, root: Path = ROOT, jobs: int | None = None, rooms=("lectures", "solutions")) -> int:
+def execute_all(
+    report, root: Path = ROOT, jobs: int | None = None, rooms=("lectures", "solutions")
+) -> int:
     """Run every notebook that is not in the cache; `report(name, text)` gets a line for each.
 
     Returns the number of notebooks that were run; raises CourseError, after all have run, if one failed.
@@ -123,10 +135,15 @@ def execute_all(report, root: Path = ROOT, jobs: int | None = None, rooms=("lect
                 failures.append(str(error))
                 report(label, "failed")
                 continue
-            cache.cache_notebook_bundle(CacheBundleIn(notebook, str(path), data=measured),
-                                        check_validity=False, overwrite=True)
+            cache.cache_notebook_bundle(
+                CacheBundleIn(notebook, str(path), data=measured),
+                check_validity=False,
+                overwrite=True,
+            )
             report(label, f"{measured['execution_seconds']:.0f} s, {measured['peak_mib']:.0f} MiB")
-    (root / BUILD / "requirements.lock").write_text(lock())       # a notebook may have installed what its last section needs
+    (root / BUILD / "requirements.lock").write_text(
+        lock()
+    )  # a notebook may have installed what its last section needs
     if failures:
         raise CourseError("\n\n".join(failures))
     return len(todo)
@@ -139,5 +156,12 @@ def measurements(root: Path = ROOT) -> list[tuple[str, str, float, float]]:
         for name in chapters(room, root):
             if found := cached(path_of(room, name, root), cache):
                 data = found[0].data
-                rows.append((room, name, data.get("execution_seconds", float("nan")), data.get("peak_mib", float("nan"))))
+                rows.append(
+                    (
+                        room,
+                        name,
+                        data.get("execution_seconds", float("nan")),
+                        data.get("peak_mib", float("nan")),
+                    )
+                )
     return rows

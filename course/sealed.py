@@ -17,8 +17,10 @@ from nbformat.v4 import new_code_cell
 
 from course.notebooks import exercise_of, tags
 
-LOOKS_INSIDE = re.compile(r"\b(_getframe\w*|currentframe|f_back|f_locals|f_globals|tb_frame|gi_frame|get_objects|get_referrers|"
-                          r"settrace|setprofile|getouterframes|tracemalloc|input_transformers\w*|ast_transformers|_check_\w+)\b")
+LOOKS_INSIDE = re.compile(
+    r"\b(_getframe\w*|currentframe|f_back|f_locals|f_globals|tb_frame|gi_frame|get_objects|get_referrers|"
+    r"settrace|setprofile|getouterframes|tracemalloc|input_transformers\w*|ast_transformers|_check_\w+)\b"
+)
 GUARD = """import importlib
 def {name}(names):
     for module, chain in names:
@@ -35,9 +37,15 @@ for (_module, _chain, _kept), (*_, _now) in zip({name}_kept, {name}({names!r})):
 
 def global_names(source: str) -> set[str]:
     """The names that a cell binds or reads as global ones."""
+
     def of(table):
-        own = {s.get_name() for s in table.get_symbols() if table.get_type() == "module" or s.is_global()}
+        own = {
+            s.get_name()
+            for s in table.get_symbols()
+            if table.get_type() == "module" or s.is_global()
+        }
         return own.union(*map(of, table.get_children()))
+
     return of(symtable.symtable(source, "cell", "exec"))
 
 
@@ -49,8 +57,12 @@ def bound_names(source: str) -> set[str]:
 
 def aliases(tree: ast.AST) -> dict[str, str]:
     """name → module, of the `import` statements of a cell."""
-    return {(a.asname or a.name).split(".")[0]: a.name if a.asname else a.name.split(".")[0]
-            for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+    return {
+        (a.asname or a.name).split(".")[0]: a.name if a.asname else a.name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for a in node.names
+    }
 
 
 def chains(tree: ast.AST, modules: dict[str, str]) -> set[tuple[str, tuple[str, ...]]]:
@@ -74,22 +86,48 @@ def sealed(notebook, secret: str):
     code = [c for c in notebook.cells if c.cell_type == "code"]
     checks = [c for c in code if "check" in tags(c) and exercise_of(c)]
     rest = [c for c in code if c not in checks]
-    modules = {name: module for c in [*rest, *checks] for name, module in aliases(ast.parse(c.source)).items()}
+    modules = {
+        name: module
+        for c in [*rest, *checks]
+        for name, module in aliases(ast.parse(c.source)).items()
+    }
     used = sorted(set().union(*(chains(ast.parse(c.source), modules) for c in checks)))
     bound = set().union(*(bound_names(c.source) for c in rest)) - set(modules)
     guard = f"_check_{secret}"
-    given = {id(c): sorted(bound_names(c.source) - set(modules)) for c in rest if exercise_of(c) is None}
+    given = {
+        id(c): sorted(bound_names(c.source) - set(modules)) for c in rest if exercise_of(c) is None
+    }
     given_names = set().union(*given.values())
     for cell in checks:
         mine, body = bound_names(cell.source), ast.parse(cell.source).body
-        near = [c for c in code if exercise_of(c) is None or c in checks and exercise_of(c) == exercise_of(cell) and c is not cell]
+        near = [
+            c
+            for c in code
+            if exercise_of(c) is None
+            or (c in checks and exercise_of(c) == exercise_of(cell) and c is not cell)
+        ]
         kept = sorted((mine & set().union(*(global_names(c.source) for c in near))) - set(modules))
-        words = {n.id for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Name)} - mine - bound - {"super"}
+        words = (
+            {n.id for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Name)}
+            - mine
+            - bound
+            - {"super"}
+        )
         own = sorted(given_names & global_names(cell.source) - mine)
-        first = [f"{word} = importlib.import_module({modules[word]!r})" if word in modules else f"{word} = importlib.import_module('builtins').{word}"
-                 for word in sorted(words) if word in modules or hasattr(builtins, word)]
-        lines = [f"def {guard}_run():", *([f"    global {', '.join(kept)}"] if kept else []), *(f"    {line}" for line in first),
-                 *(f"    {line}" for line in FIRST.format(name=guard, names=used, own=own).splitlines()), f"{guard}_run()"]
+        first = [
+            f"{word} = importlib.import_module({modules[word]!r})"
+            if word in modules
+            else f"{word} = importlib.import_module('builtins').{word}"
+            for word in sorted(words)
+            if word in modules or hasattr(builtins, word)
+        ]
+        lines = [
+            f"def {guard}_run():",
+            *([f"    global {', '.join(kept)}"] if kept else []),
+            *(f"    {line}" for line in first),
+            *(f"    {line}" for line in FIRST.format(name=guard, names=used, own=own).splitlines()),
+            f"{guard}_run()",
+        ]
         tree = ast.parse("\n".join(lines))
         tree.body[0].body += body
         cell.source = ast.unparse(tree)
@@ -97,11 +135,17 @@ def sealed(notebook, secret: str):
     notebook.cells.insert(at, new_code_cell(GUARD.format(name=guard, names=used), id="guard"))
     for k, cell in reversed(list(enumerate(notebook.cells))):
         if words := given.get(id(cell)):
-            notebook.cells.insert(k + 1, new_code_cell(GIVEN.format(name=guard, words=words), id=f"given-{k}"))
+            notebook.cells.insert(
+                k + 1, new_code_cell(GIVEN.format(name=guard, words=words), id=f"given-{k}")
+            )
     return notebook
 
 
 def looks_inside(source: str) -> str:
     """Why a solution cell is refused unseen: it uses what only looks into the checks ("" if it does not)."""
     found = LOOKS_INSIDE.search(source)
-    return f"uses `{found[1]}`, which looks into the checks: a solution computes from its arguments alone" if found else ""
+    return (
+        f"uses `{found[1]}`, which looks into the checks: a solution computes from its arguments alone"
+        if found
+        else ""
+    )

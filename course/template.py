@@ -27,16 +27,24 @@ import psutil
 from course import sandbox
 from course.notebooks import ROOT, CourseError
 
-WATCH = 0.25                    # seconds between two looks at what a submission uses
-NBVAL_MEMORY = 4 * 2**30        # bytes of address space for the comparing process, whatever it is sent
-SCRUBBED = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "MPLBACKEND": "agg", "JAX_PLATFORMS": "cpu",
-            "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+WATCH = 0.25  # seconds between two looks at what a submission uses
+NBVAL_MEMORY = 4 * 2**30  # bytes of address space for the comparing process, whatever it is sent
+SCRUBBED = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "MPLBACKEND": "agg",
+    "JAX_PLATFORMS": "cpu",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
 
 
 def serve(path: str) -> None:
     """Import what every run needs, then fork a process for each connection, until standard input closes; then remove the folder."""
-    import ipykernel.kernelapp, ipywidgets, jax, matplotlib.pyplot, nbval.plugin, numpy, optax, pytest, scipy.linalg    # noqa
-    import course.nbval_report    # noqa
+    import ipykernel.kernelapp, ipywidgets, jax, matplotlib.pyplot, nbval.plugin, numpy, optax, pytest, scipy.linalg  # noqa
+    import course.nbval_report  # noqa
+
     unconfined = sandbox.unavailable()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -46,7 +54,9 @@ def serve(path: str) -> None:
     print("ready", unconfined, flush=True)
     while True:
         if 0 in select.select([0, server], [], [])[0]:
-            psutil.wait_procs(psutil.Process().children(), timeout=10)       # their connections are closed: they end by themselves
+            psutil.wait_procs(
+                psutil.Process().children(), timeout=10
+            )  # their connections are closed: they end by themselves
             shutil.rmtree(os.path.dirname(path), ignore_errors=True)
             return
         connection, _ = server.accept()
@@ -87,10 +97,15 @@ def watch(child: int, connection: socket.socket, limits: sandbox.Limits | None) 
             family = psutil.Process().children(recursive=True)
             seconds = total(family, lambda p: sum(p.cpu_times()[:2]))
             memory = total(family, lambda p: p.memory_info().rss) / 2**20
-            if memory > limits.memory:                 # forked processes share memory: count it once, which takes longer
+            if (
+                memory > limits.memory
+            ):  # forked processes share memory: count it once, which takes longer
                 memory = total(family, lambda p: getattr(p.memory_full_info(), "pss", 0)) / 2**20
-            for name, used, most in (("memory", memory, limits.memory), ("processes", len(family), limits.processes),
-                                     ("cpu", seconds, limits.cpu)):
+            for name, used, most in (
+                ("memory", memory, limits.memory),
+                ("processes", len(family), limits.processes),
+                ("cpu", seconds, limits.cpu),
+            ):
                 if used > most:
                     return name
 
@@ -109,7 +124,7 @@ def end_family() -> None:
     for _ in range(100):
         if not (family := psutil.Process().children(recursive=True)):
             return
-        for number in (signal.SIGSTOP, signal.SIGKILL):           # stopped first: they cannot fork meanwhile
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: they cannot fork meanwhile
             for process in family:
                 with contextlib.suppress(psutil.Error):
                     process.send_signal(number)
@@ -119,7 +134,9 @@ def end_family() -> None:
         time.sleep(0.01)
 
 
-def start(request: dict, limits: sandbox.Limits | None, confined: bool, connection: socket.socket) -> None:
+def start(
+    request: dict, limits: sandbox.Limits | None, confined: bool, connection: socket.socket
+) -> None:
     """In the forked process: become nbval or a kernel. Never returns."""
     code = 1
     try:
@@ -137,6 +154,7 @@ def start(request: dict, limits: sandbox.Limits | None, confined: bool, connecti
             os.dup2(log, 1), os.dup2(log, 2)
             sandbox.resource.setrlimit(sandbox.resource.RLIMIT_AS, (NBVAL_MEMORY, NBVAL_MEMORY))
             import pytest
+
             code = int(pytest.main(request["arguments"]))
         else:
             kernel(request, limits, confined)
@@ -156,13 +174,19 @@ def kernel(request: dict, limits: sandbox.Limits, confined: bool) -> None:
         limits.apply(confined=False)
         sockets = home = request["sockets"]
         os.chdir(home)
-    os.environ.update(HOME=home, TMPDIR="/tmp" if confined else home, IPYTHONDIR=f"{home}/.ipython", MPLCONFIGDIR=home)
+    os.environ.update(
+        HOME=home,
+        TMPDIR="/tmp" if confined else home,
+        IPYTHONDIR=f"{home}/.ipython",
+        MPLCONFIGDIR=home,
+    )
     sys.path[:] = [p for p in sys.path if p and os.path.realpath(p) != os.path.realpath(ROOT)]
     sys.argv = ["kernel"]
     use_cache(sandbox.CACHE if confined else request["cache"])
     connection = Path(home, "connection.json")
     connection.write_text(json.dumps({**request["connection"], "ip": f"{sockets}/k"}))
     from ipykernel.kernelapp import IPKernelApp
+
     app = IPKernelApp.instance(connection_file=str(connection), log_level="CRITICAL")
     app.initialize([])
     app.start()
@@ -171,8 +195,12 @@ def kernel(request: dict, limits: sandbox.Limits, confined: bool) -> None:
 def use_cache(folder: str) -> None:
     """Let jax read compiled library functions from `folder`, and write none."""
     import jax
-    for name, value in (("compilation_cache_dir", folder), ("persistent_cache_min_compile_time_secs", 1e9),
-                        ("persistent_cache_enable_xla_caches", "none")):
+
+    for name, value in (
+        ("compilation_cache_dir", folder),
+        ("persistent_cache_min_compile_time_secs", 1e9),
+        ("persistent_cache_enable_xla_caches", "none"),
+    ):
         jax.config.update(f"jax_{name}", value)
 
 
@@ -182,12 +210,22 @@ class Template:
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True)
         self.socket = f"{self.folder.name}/template"
-        handed_on = {k: os.environ[k] for k in ("HOME", "PYTHONPATH", "COURSE_UNCONFINED") if k in os.environ}
-        self.process = subprocess.Popen([sys.executable, "-m", "course.template", self.socket], cwd=ROOT, text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**SCRUBBED, **handed_on})
+        handed_on = {
+            k: os.environ[k] for k in ("HOME", "PYTHONPATH", "COURSE_UNCONFINED") if k in os.environ
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "course.template", self.socket],
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**SCRUBBED, **handed_on},
+        )
         said, _, self.unconfined = self.process.stdout.readline().strip().partition(" ")
         if said != "ready":
-            raise CourseError("The grader's warm process could not be started; it said the lines above.")
+            raise CourseError(
+                "The grader's warm process could not be started; it said the lines above."
+            )
 
     def cache(self, name: str) -> str:
         """The folder of compiled functions for a chapter (see course/gradebook.py)."""

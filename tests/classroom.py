@@ -42,7 +42,11 @@ def attack(name: str, label: str):
     cell = next(c for c in notebook.cells if "solution" in tags(c))
     number = exercise_of(cell)
     wrong = next(iter(answers(name)[number]["wrong"].values()))
-    stored = next("".join(o.text for o in c.outputs) for c in notebook.cells if "check" in tags(c) and exercise_of(c) == number)
+    stored = next(
+        "".join(o.text for o in c.outputs)
+        for c in notebook.cells
+        if "check" in tags(c) and exercise_of(c) == number
+    )
     function = wrong.split("def ")[1].split("(")[0]
     if label in NOTEBOOKS:
         cell.source = wrong
@@ -51,7 +55,12 @@ def attack(name: str, label: str):
                 NOTEBOOKS[label](c, "check" if "check" in tags(c) else "solution")
         return notebook
     source = CELLS[label]
-    for word, value in (("STORED", repr(stored)), ("ROOT", repr(str(ROOT))), ("NAME", function), ("PORT", str(listening()))):
+    for word, value in (
+        ("STORED", repr(stored)),
+        ("ROOT", repr(str(ROOT))),
+        ("NAME", function),
+        ("PORT", str(listening())),
+    ):
         source = source.replace(word, value)
     cell.source = f"{source}\n{wrong}" if label == "%%capture" else f"{wrong}\n{source}\n"
     return notebook
@@ -64,9 +73,16 @@ def listening() -> int:
     return listening.server.getsockname()[1]
 
 
-def gradebook(folder: Path, out: Path, *options: str, timeout: float = 3000) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "course", "gradebook", str(folder), "--out", str(out), *options], cwd=ROOT,
-                          capture_output=True, text=True, timeout=timeout)
+def gradebook(
+    folder: Path, out: Path, *options: str, timeout: float = 3000
+) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "course", "gradebook", str(folder), "--out", str(out), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
 
 
 def table(out: Path) -> list[dict]:
@@ -78,14 +94,18 @@ def run_sealed(name: str) -> None:
     """The solutions of a chapter, with sealed checks, print what is stored and leave no name of a check behind."""
     names = dict(warm.given(name))
     for cell in sealed(read(path_of("solutions", name)), "secret").cells:
-        if cell.cell_type != "code" or {"setup", "define"} & set(tags(cell)):
+        if cell.cell_type != "code" or {"setup", "define", "given"} & set(tags(cell)):
             continue
         before, printed = set(names), io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(compile(cell.source, "<cell>", "exec"), names)
         if "check" in tags(cell):
-            assert printed.getvalue() == "".join(o.text for o in cell.outputs), f"{name}: a sealed check prints something else"
-            assert not {"want", "expected", "exact"} & (set(names) - before), f"{name}: a sealed check's names are global"
+            assert printed.getvalue() == "".join(o.text for o in cell.outputs), (
+                f"{name}: a sealed check prints something else"
+            )
+            assert not {"want", "expected", "exact"} & (set(names) - before), (
+                f"{name}: a sealed check's names are global"
+            )
     names["plt"].close("all")
 
 
@@ -96,22 +116,32 @@ def matrix(folder: Path, names: list[str]) -> tuple[int, list[str]]:
         for kind in ("right", "wrong"):
             most = max(len(kinds[kind]) for kinds in answers(name).values())
             for k in range(most):
-                write(filled(name, kind, k), folder / "class" / f"{name} {kind} {k}" / f"{name}.ipynb")
+                write(
+                    filled(name, kind, k), folder / "class" / f"{name} {kind} {k}" / f"{name}.ipynb"
+                )
     done = gradebook(folder / "class", folder / "matrix.csv")
     print(done.stdout, done.stderr)
     for row in table(folder / "matrix.csv"):
         kind, k = row["student"].split()[1:]
-        kept = list(answers(row["chapter"])[row["exercise"]][kind]) if row["exercise"] else [row["verdict"]]
+        kept = (
+            list(answers(row["chapter"])[row["exercise"]][kind])
+            if row["exercise"]
+            else [row["verdict"]]
+        )
         count += 1
         if (row["verdict"] == "passed") != (kind == "right") or not row["exercise"]:
-            false.append(f"{row['chapter']} {row['exercise']} {kind} {kept[int(k) % len(kept)]!r}: {row['verdict']}, {row['reason']}")
+            false.append(
+                f"{row['chapter']} {row['exercise']} {kind} {kept[int(k) % len(kept)]!r}: {row['verdict']}, {row['reason']}"
+            )
     return count, false
 
 
 def hostile(folder: Path, name: str, labels: list[str]) -> list[tuple[str, str, str]]:
     """Grade attacks beside honest submissions: (attack, verdict and reason, harm done or "")."""
     for label in labels:
-        write(attack(name, label), folder / "class" / label.replace("%", "percent ") / f"{name}.ipynb")
+        write(
+            attack(name, label), folder / "class" / label.replace("%", "percent ") / f"{name}.ipynb"
+        )
     for k in range(3):
         write(filled(name, "right", k), folder / "class" / f"{'amz'[k]} honest" / f"{name}.ipynb")
     before = path_of("solutions", name).read_bytes()
@@ -125,12 +155,24 @@ def hostile(folder: Path, name: str, labels: list[str]) -> list[tuple[str, str, 
         row = next(r for r in mine if r["exercise"] in (first, ""))
         harm = ["got points"] if int(row["points"]) else []
         harm += ["leak"] if "LEAK" in row["reason"] else []
-        harm += [f"{r['exercise']} of its own notebook: {r['verdict']}" for r in mine if r["exercise"] not in (first, "") and r["verdict"] != "passed"]
+        harm += [
+            f"{r['exercise']} of its own notebook: {r['verdict']}"
+            for r in mine
+            if r["exercise"] not in (first, "") and r["verdict"] != "passed"
+        ]
         result.append((label, f"{row['verdict']}: {row['reason']}"[:110], "; ".join(harm)))
     honest = [r for r in rows if "honest" in r["student"]]
     if not honest or any(r["verdict"] != "passed" for r in honest):
-        result.append(("honest submissions", str([r for r in honest if r["verdict"] != "passed"])[:500], "refused"))
-    if path_of("solutions", name).read_bytes() != before or "HARM" in "".join(p.read_text() for p in folder.glob("hostile*.*")):
+        result.append(
+            (
+                "honest submissions",
+                str([r for r in honest if r["verdict"] != "passed"])[:500],
+                "refused",
+            )
+        )
+    if path_of("solutions", name).read_bytes() != before or "HARM" in "".join(
+        p.read_text() for p in folder.glob("hostile*.*")
+    ):
         result.append(("files", "", "changed"))
     if subprocess.run(["pgrep", "-f", "sleep 98765"], capture_output=True).returncode == 0:
         result.append(("detached process", "", "still runs"))
@@ -144,13 +186,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         count, false = matrix(Path(folder, "matrix"), names)
         refusals = [f for f in false if " right " in f]
-        print(f"{count} answers graded: false accepts {len(false) - len(refusals)}, false refusals {len(refusals)}", *false, sep="\n  ")
+        print(
+            f"{count} answers graded: false accepts {len(false) - len(refusals)}, false refusals {len(refusals)}",
+            *false,
+            sep="\n  ",
+        )
         Path(folder, "hostile").mkdir()
         attacks = hostile(Path(folder, "hostile"), names[0], [*CELLS, *NOTEBOOKS])
         for label, verdict, harm in attacks:
             print(f"  {label:34} {'HARM: ' + harm + '; ' if harm else ''}{verdict}")
     harmful = sum(bool(harm) for *_, harm in attacks)
-    print(f"{len(attacks)} attacks: {harmful} with harm.   {time.monotonic() - start:.0f} s, {os.cpu_count()} cores")
+    print(
+        f"{len(attacks)} attacks: {harmful} with harm.   {time.monotonic() - start:.0f} s, {os.cpu_count()} cores"
+    )
     return bool(false or harmful)
 
 

@@ -21,5 +21,6 @@ def answers(name: str) -> dict:
 def copy_of_the_course(tmp_path) -> Path:
     """The course in a folder of its own, with what was built, for tests that change files."""
     import shutil
+
     leave = shutil.ignore_patterns(".git", ".venv*", "__pycache__", "html", ".ipynb_checkpoints")
     return Path(shutil.copytree(ROOT, tmp_path / "course", ignore=leave))

@@ -11,7 +11,9 @@ chapter = course.load("01_software2")
 def hidden(x, seed):
     """A random smooth potential that binds."""
     r = np.random.default_rng(seed)
-    wells = sum(a * np.exp(-(x - c) ** 2) for a, c in zip(r.uniform(-2, 2, 3), r.uniform(-2, 2, 3)))
+    wells = sum(
+        a * np.exp(-((x - c) ** 2)) for a, c in zip(r.uniform(-2, 2, 3), r.uniform(-2, 2, 3))
+    )
     return r.uniform(0.3, 0.8) * x**2 + wells
 
 
@@ -22,8 +24,10 @@ def test_ground_state_against_numpy(n):
     H = np.diag(V + 1 / h**2) - 0.5 / h**2 * (np.eye(n, k=1) + np.eye(n, k=-1))
     w, U = np.linalg.eigh(H)
     E, psi = chapter.ground_state(V, x)
-    assert E == pytest.approx(w[0], abs=1e-10)
-    assert np.allclose(chapter.density(V, x), U[:, 0] ** 2 / h, rtol=1e-9, atol=1e-9) and np.sum(psi**2) * h == pytest.approx(1)
+    assert pytest.approx(w[0], abs=1e-10) == E
+    assert np.allclose(chapter.density(V, x), U[:, 0] ** 2 / h, rtol=1e-9, atol=1e-9) and np.sum(
+        psi**2
+    ) * h == pytest.approx(1)
 
 
 @pytest.mark.parametrize("n, seed", [(151, 1), (201, 2), (301, 3)])

@@ -20,7 +20,10 @@ SPD = A @ A.T + 4 * np.eye(4)
 PROGRAMS = {
     "operators": (lambda o, x: (2 - x) * x / (1 + x**2) - 3 / (x + 9) + (-x) ** 3, x4),
     "powers": (lambda o, x: o.exp(x) ** x + 2.0**x + o.sqrt(x**2 + 1) ** 1.5, x4),
-    "elementary": (lambda o, x: o.sin(x) * o.cos(x) + o.tanh(x) + o.log(1 + o.exp(x)) + o.exp(-(x**2)), x43),
+    "elementary": (
+        lambda o, x: o.sin(x) * o.cos(x) + o.tanh(x) + o.log(1 + o.exp(x)) + o.exp(-(x**2)),
+        x43,
+    ),
     "array on the left": (lambda o, x: B @ x + B[:, 0] * o.sum(x) + (B[:, 1] - o.matmul(B, x)), x3),
     "broadcast row": (lambda o, x: x * B + B / (2 + x**2), x3),
     "broadcast outer": (lambda o, x: x[:, None] * x[None, :] + x, x4),
@@ -30,7 +33,10 @@ PROGRAMS = {
     "fancy index": (lambda o, x: x[np.array([0, 2, 2, 1])] ** 2, x4),
     "boolean mask": (lambda o, x: o.where(x > 0, x**2, o.exp(x)), x43),
     "index two axes": (lambda o, x: x[1:, 0] * x[2, 1:2] + x[..., -1][:3], x43),
-    "sums": (lambda o, x: o.sum(x, axis=0) * o.sum(x) + o.sum(x, axis=1, keepdims=True)[:3, 0], x43),
+    "sums": (
+        lambda o, x: o.sum(x, axis=0) * o.sum(x) + o.sum(x, axis=1, keepdims=True)[:3, 0],
+        x43,
+    ),
     "mean and max": (lambda o, x: o.mean(x**2, axis=1) + o.max(x, axis=1), x43),
     "matmul vv": (lambda o, x: x @ o.sin(x) * x, x4),
     "matmul mv": (lambda o, x: o.matmul(A, x) + x @ A, x4),
@@ -46,10 +52,16 @@ PROGRAMS = {
     "solve matrix": (lambda o, x: o.linalg.solve(SPD, x) @ x.T, x43),
     "inverse": (lambda o, x: o.linalg.inv(SPD + x * o.sin(x)[:, None]), x4),
     "determinant": (lambda o, x: o.linalg.det(SPD + x[:, None] * x[None, :]), x4),
-    "loop": (lambda o, x: [y := x, [y := o.sin(y) + x * y / (1 + y**2) for _ in range(7)]][1][-1], x4),
+    "loop": (
+        lambda o, x: [y := x, [y := o.sin(y) + x * y / (1 + y**2) for _ in range(7)]][1][-1],
+        x4,
+    ),
     "no dependence": (lambda o, x: o.sin(np.ones(3)) + 0 * x[0], x4),
 }
-CASES = [pytest.param(f, args if isinstance(args, tuple) else (args,), id=name) for name, (f, args) in PROGRAMS.items()]
+CASES = [
+    pytest.param(f, args if isinstance(args, tuple) else (args,), id=name)
+    for name, (f, args) in PROGRAMS.items()
+]
 
 
 def directions(args, seed=1):
@@ -60,7 +72,9 @@ def directions(args, seed=1):
 def close(mine, reference, tol=1e-9):
     mine, reference = np.asarray(mine), np.asarray(reference)
     assert mine.shape == reference.shape and mine.dtype == np.float64
-    np.testing.assert_allclose(mine, reference, rtol=tol, atol=tol * (1 + np.abs(reference).max(initial=0)))
+    np.testing.assert_allclose(
+        mine, reference, rtol=tol, atol=tol * (1 + np.abs(reference).max(initial=0))
+    )
 
 
 @pytest.mark.parametrize("f, args", CASES)
@@ -126,7 +140,13 @@ def test_argnum():
 def test_no_perturbation_confusion():
     assert float(grad(lambda x: x * grad(lambda y: x + y)(1.0))(1.0)) == 1.0
     inner = lambda d, x: d(lambda y: x * y**2)(x)
-    assert abs(float(grad(lambda x: x * inner(grad, x))(2.0)) - jax.grad(lambda x: x * inner(jax.grad, x))(2.0)) < 1e-12
+    assert (
+        abs(
+            float(grad(lambda x: x * inner(grad, x))(2.0))
+            - jax.grad(lambda x: x * inner(jax.grad, x))(2.0)
+        )
+        < 1e-12
+    )
 
 
 def test_sixth_derivative_of_a_composite():
@@ -140,21 +160,32 @@ def test_sixth_derivative_of_a_composite():
 def test_control_flow():
     def newton(a):
         x = a
-        while x * x - a > 1e-12:       # the comparison of a traced number must be a bool
+        while x * x - a > 1e-12:  # the comparison of a traced number must be a bool
             x = (x + a / x) / 2
         return x if a > 1 else -x
+
     assert abs(float(grad(newton)(3.0)) - 0.5 / np.sqrt(3.0)) < 1e-9
     assert abs(float(jvp(newton, (3.0,), (2.0,))[1]) - 1.0 / np.sqrt(3.0)) < 1e-9
 
 
-@pytest.mark.parametrize("shapes", list(itertools.product([(), (3,), (1, 3), (4, 1), (4, 3), (2, 4, 3)], repeat=2)))
+@pytest.mark.parametrize(
+    "shapes", list(itertools.product([(), (3,), (1, 3), (4, 1), (4, 3), (2, 4, 3)], repeat=2))
+)
 def test_broadcasting_of_every_operator(shapes):
     rng = np.random.default_rng(5)
     x, y = (rng.uniform(0.5, 1.5, size=s) for s in shapes)
-    for op in (lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, lambda a, b: a / b, lambda a, b: a**b):
+    for op in (
+        lambda a, b: a + b,
+        lambda a, b: a - b,
+        lambda a, b: a * b,
+        lambda a, b: a / b,
+        lambda a, b: a**b,
+    ):
         out, pullback = vjp(op, x, y)
         want, jax_pullback = jax.vjp(op, x, y)
-        for got, reference in zip(pullback(np.ones(np.shape(out))), jax_pullback(jnp.ones(want.shape))):
+        for got, reference in zip(
+            pullback(np.ones(np.shape(out))), jax_pullback(jnp.ones(want.shape))
+        ):
             close(got, reference)
 
 
@@ -163,14 +194,17 @@ def test_ties_are_shared_as_in_jax():
     close(grad(ops.max)(x), jax.grad(jnp.max)(x))
 
 
-@pytest.mark.parametrize("wrong", [
-    lambda: grad(lambda x: x * 2)(x4),                                # not a scalar
-    lambda: jvp(ops.sin, (x4,), (x3,)),                               # tangent of another shape
-    lambda: jvp(ops.sin, (x4,), ()),                                  # a tangent is missing
-    lambda: vjp(ops.sin, x4)[1](x3),                                  # cotangent of another shape
-    lambda: grad(ops.sum)(np.array([1, 2, 3])),                       # integers have no derivative
-    lambda: grad(ops.sum, 1)(x4),                                     # there is no argument 1
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: grad(lambda x: x * 2)(x4),  # not a scalar
+        lambda: jvp(ops.sin, (x4,), (x3,)),  # tangent of another shape
+        lambda: jvp(ops.sin, (x4,), ()),  # a tangent is missing
+        lambda: vjp(ops.sin, x4)[1](x3),  # cotangent of another shape
+        lambda: grad(ops.sum)(np.array([1, 2, 3])),  # integers have no derivative
+        lambda: grad(ops.sum, 1)(x4),  # there is no argument 1
+    ],
+)
 def test_bad_input_gets_a_clear_error(wrong):
     with pytest.raises((TypeError, ValueError, IndexError)) as caught:
         wrong()
@@ -178,5 +212,7 @@ def test_bad_input_gets_a_clear_error(wrong):
 
 
 def test_at_least_thirty_primitives():
-    names = [n for n in dir(ops) if not n.startswith("_")] + [n for n in dir(ops.linalg) if not n.startswith("_")]
+    names = [n for n in dir(ops) if not n.startswith("_")] + [
+        n for n in dir(ops.linalg) if not n.startswith("_")
+    ]
     assert len(names) >= 30

@@ -14,7 +14,10 @@ draw = np.random.default_rng(20261124)
 
 def layers(x, theta):
     """A contraction of a pytree, with a pytree of parameters."""
-    return {"a": jnp.cos(theta["w"] @ x["a"] + x["b"]), "b": 0.3 * jnp.sin(x["b"] * theta["c"]) + 0.1 * jnp.sum(x["a"])}
+    return {
+        "a": jnp.cos(theta["w"] @ x["a"] + x["b"]),
+        "b": 0.3 * jnp.sin(x["b"] * theta["c"]) + 0.1 * jnp.sum(x["a"]),
+    }
 
 
 THETA = {"w": jnp.asarray(0.2 * draw.normal(size=(3, 3))), "c": jnp.asarray(0.4)}
@@ -25,7 +28,13 @@ def test_fixed_point_of_pytrees_to_second_order():
     loss = lambda solve: lambda theta: jnp.sum(solve(theta)["a"] ** 2)
     ours = loss(lambda theta: ch.fixed_point(layers, theta, X0))
     loop = loss(lambda theta: ch.unrolled(layers, theta, X0, 200))
-    for derive in (jax.grad, jax.jacfwd, jax.hessian, lambda f: jax.jacrev(jax.jacrev(f)), lambda f: jax.jacrev(jax.jacfwd(f))):
+    for derive in (
+        jax.grad,
+        jax.jacfwd,
+        jax.hessian,
+        lambda f: jax.jacrev(jax.jacrev(f)),
+        lambda f: jax.jacrev(jax.jacfwd(f)),
+    ):
         got, want = jax.jit(derive(ours))(THETA), jax.jit(derive(loop))(THETA)
         for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
             np.testing.assert_allclose(g, w, atol=1e-10)
@@ -51,17 +60,25 @@ def test_fixed_point_complex():
 def test_fixed_point_says_what_is_wrong():
     with pytest.raises(ValueError, match="return what it takes"):
         ch.fixed_point(lambda x, t: x[:2], 1.0, jnp.zeros(3))
-    assert jnp.isnan(ch.fixed_point(lambda x, t: 2 * x + t, 1.0, 1.0, max_steps=50)), "no silent answer without convergence"
+    assert jnp.isnan(ch.fixed_point(lambda x, t: 2 * x + t, 1.0, 1.0, max_steps=50)), (
+        "no silent answer without convergence"
+    )
 
 
 def test_memory_does_not_grow_with_the_iterations():
     n = 50
     J = jnp.asarray(draw.normal(size=(n, n)) / 20)
     p = (0.5, J, jnp.ones(n))
-    need = lambda way: lambda k: ch.temporary_bytes(jax.grad(lambda p: jnp.sum(way(ch.mean_field, p, jnp.zeros(n), k))), p)
+    need = lambda way: (
+        lambda k: ch.temporary_bytes(
+            jax.grad(lambda p: jnp.sum(way(ch.mean_field, p, jnp.zeros(n), k))), p
+        )
+    )
     assert need(ch.implicit_steps)(1000) <= 1.05 * need(ch.implicit_steps)(10)
     assert need(ch.unrolled)(1000) > 10 * need(ch.implicit_steps)(1000)
-    solve = lambda tol: ch.temporary_bytes(jax.grad(lambda p: jnp.sum(ch.fixed_point(ch.mean_field, p, jnp.zeros(n), tol=tol))), p)
+    solve = lambda tol: ch.temporary_bytes(
+        jax.grad(lambda p: jnp.sum(ch.fixed_point(ch.mean_field, p, jnp.zeros(n), tol=tol))), p
+    )
     assert solve(1e-14) == solve(1e-2)
 
 
@@ -71,13 +88,18 @@ def test_kepler(e):
     E = ch.anomaly(e, M)
     assert abs(E - e * np.sin(E) - M) < 1e-11
     assert abs(jax.grad(ch.anomaly, 0)(e, M) - np.sin(E) / (1 - e * np.cos(E))) < 1e-11
-    assert abs(jax.jacfwd(jax.grad(ch.anomaly, 1), 1)(e, M) + e * np.sin(E) / (1 - e * np.cos(E)) ** 3) < 1e-9
+    assert (
+        abs(jax.jacfwd(jax.grad(ch.anomaly, 1), 1)(e, M) + e * np.sin(E) / (1 - e * np.cos(E)) ** 3)
+        < 1e-9
+    )
 
 
 def test_stable_functions():
     x = jnp.asarray([-800.0, -30, 0, 25, 5000])
     np.testing.assert_allclose(ch.log1pexp(x), np.logaddexp(0, x), rtol=1e-15)
-    np.testing.assert_allclose(jax.vmap(jax.grad(ch.log1pexp))(x), scipy.special.expit(x), rtol=1e-14)
+    np.testing.assert_allclose(
+        jax.vmap(jax.grad(ch.log1pexp))(x), scipy.special.expit(x), rtol=1e-14
+    )
     y = jnp.asarray([3000.0, 2998, -5000])
     np.testing.assert_allclose(jax.grad(ch.logsumexp)(y), scipy.special.softmax(y), atol=1e-15)
     assert jnp.all(jnp.isfinite(jax.hessian(ch.logsumexp)(y)))
@@ -95,29 +117,48 @@ def test_bessel(n):
 
 
 def test_tridiagonal_solve_of_numpy():
-    parts = [jnp.asarray(draw.uniform(-1, 1, n)) + s for n, s in ((11, 0), (12, 4), (11, 0), (12, 0))]
+    parts = [
+        jnp.asarray(draw.uniform(-1, 1, n)) + s for n, s in ((11, 0), (12, 4), (11, 0), (12, 0))
+    ]
     dense = lambda l, d, u, b: jnp.linalg.solve(jnp.diag(d) + jnp.diag(l, -1) + jnp.diag(u, 1), b)
-    for got, want in zip(jax.jacrev(ch.tridiagonal_solve, (0, 1, 2, 3))(*parts), jax.jacfwd(dense, (0, 1, 2, 3))(*parts)):
+    for got, want in zip(
+        jax.jacrev(ch.tridiagonal_solve, (0, 1, 2, 3))(*parts),
+        jax.jacfwd(dense, (0, 1, 2, 3))(*parts),
+    ):
         np.testing.assert_allclose(got, want, atol=1e-12)
 
 
 def test_reversible_chain():
-    W, state = jnp.asarray(draw.normal(size=(6, 6)) / 2), (jnp.ones(6), jnp.asarray(draw.normal(size=6)))
+    W, state = (
+        jnp.asarray(draw.normal(size=(6, 6)) / 2),
+        (jnp.ones(6), jnp.asarray(draw.normal(size=6))),
+    )
     loss = lambda chain: lambda W, s: jnp.sum(jnp.stack(chain(W, s, 49)) ** 3)
     want = jax.grad(loss(ch.stored_chain), (0, 1))(W, state)
     for chain in (ch.checkpointed_chain, ch.reversible_chain):
-        for g, w in zip(jax.tree.leaves(jax.grad(loss(chain), (0, 1))(W, state)), jax.tree.leaves(want), strict=True):
+        for g, w in zip(
+            jax.tree.leaves(jax.grad(loss(chain), (0, 1))(W, state)),
+            jax.tree.leaves(want),
+            strict=True,
+        ):
             np.testing.assert_allclose(g, w, rtol=1e-9, atol=1e-10)
 
 
 def test_solves():
     kappa, b = jnp.asarray(draw.uniform(0.2, 1, (5, 5))), jnp.asarray(draw.normal(size=(5, 5)))
-    dense = lambda k: jnp.linalg.solve(jax.jacfwd(lambda u: ch.screened(k, u.reshape(5, 5)).ravel())(jnp.zeros(25)), b.ravel())
+    dense = lambda k: jnp.linalg.solve(
+        jax.jacfwd(lambda u: ch.screened(k, u.reshape(5, 5)).ravel())(jnp.zeros(25)), b.ravel()
+    )
     ours = lambda k: ch.spd_solve(lambda u: ch.screened(k, u), b).ravel()
     for derive in (jax.jacrev, jax.jacfwd, lambda f: jax.hessian(lambda k: jnp.sum(jnp.sin(f(k))))):
-        np.testing.assert_allclose(jax.jit(derive(ours))(kappa), jax.jit(derive(dense))(kappa), atol=1e-9)
+        np.testing.assert_allclose(
+            jax.jit(derive(ours))(kappa), jax.jit(derive(dense))(kappa), atol=1e-9
+        )
     A, c = jnp.asarray(draw.normal(size=(9, 4))), jnp.asarray(draw.normal(size=9))
-    f, g = lambda A: jnp.sum(jnp.sin(ch.lstsq(A, c))), lambda A: jnp.sum(jnp.sin(jnp.linalg.solve(A.T @ A, A.T @ c)))
+    f, g = (
+        lambda A: jnp.sum(jnp.sin(ch.lstsq(A, c))),
+        lambda A: jnp.sum(jnp.sin(jnp.linalg.solve(A.T @ A, A.T @ c))),
+    )
     np.testing.assert_allclose(jax.hessian(f)(A), jax.hessian(g)(A), atol=1e-9)
 
 
@@ -130,14 +171,22 @@ def test_colouring_of_random_patterns(n, m, filling):
         rows, cols = np.array([0]), np.array([0])
     colours = ch.colour(rows, cols, n)
     for c in range(colours.max() + 1):
-        assert mask[:, colours == c].sum(axis=1).max(initial=0) <= 1, "two columns of one colour share a row"
+        assert mask[:, colours == c].sum(axis=1).max(initial=0) <= 1, (
+            "two columns of one colour share a row"
+        )
     f, x = lambda x: jnp.sin(A @ x) + A @ x**2, jnp.asarray(draw.normal(size=n))
-    np.testing.assert_allclose(ch.sparse_jacobian(f, x, rows, cols), np.asarray(jax.jacfwd(f)(x))[rows, cols], atol=1e-12)
+    np.testing.assert_allclose(
+        ch.sparse_jacobian(f, x, rows, cols), np.asarray(jax.jacfwd(f)(x))[rows, cols], atol=1e-12
+    )
 
 
 def test_band_of_width_two_needs_five_colours():
     rows, cols = ch.band(100, 2)
-    assert ch.colour(rows, cols, 100).max() + 1 == 5 and np.all(abs(rows - cols) <= 2) and len(rows) == 494
+    assert (
+        ch.colour(rows, cols, 100).max() + 1 == 5
+        and np.all(abs(rows - cols) <= 2)
+        and len(rows) == 494
+    )
     with pytest.raises(ValueError, match="one length"):
         ch.sparse_jacobian(jnp.sin, jnp.ones(3), np.arange(3), np.arange(2))
 
@@ -148,7 +197,9 @@ def test_products():
     J = jax.jacfwd(r)(x)
     np.testing.assert_allclose(ch.gauss_newton_product(r, x, v), J.T @ J @ v, rtol=1e-12)
     loss = lambda x: jnp.sum(r(x) ** 3)
-    np.testing.assert_allclose(ch.hessian_product(loss, x, v), jax.hessian(loss)(x) @ v, rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(
+        ch.hessian_product(loss, x, v), jax.hessian(loss)(x) @ v, rtol=1e-10, atol=1e-11
+    )
 
 
 def test_the_names_of_chapter_2():

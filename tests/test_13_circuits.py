@@ -22,7 +22,7 @@ def dense(theta, n, d):
     psi[0], every = 1, np.arange(2**n)
     for k in range(d + 1):
         for q in range(n):
-            for s in ("XZ" if k == 0 else "ZX" if k == d else "ZXZ"):
+            for s in "XZ" if k == 0 else "ZX" if k == d else "ZXZ":
                 a = next(t)
                 other = psi[every ^ bit(q)] if s == "X" else psi * np.where(every & bit(q), -1, 1)
                 psi = np.cos(a / 2) * psi - 1j * np.sin(a / 2) * other
@@ -42,7 +42,10 @@ def test_energy_and_gradient(n, d):
     psi = dense(theta, n, d)
     np.testing.assert_allclose(ch.apply_circuit(theta, ch.zero_state(n)), psi, atol=1e-12)
     value, gradient = ch.energy_and_grad(theta, n, d)
-    assert abs(value - np.vdot(psi, H @ psi).real) < 1e-11 and abs(ch.energy(theta, n, d) - value) < 1e-12
+    assert (
+        abs(value - np.vdot(psi, H @ psi).real) < 1e-11
+        and abs(ch.energy(theta, n, d) - value) < 1e-12
+    )
     for k in draw.integers(0, theta.size, 5):
         up, down = (dense(theta.at[k].add(s), n, d) for s in (np.pi / 2, -np.pi / 2))
         assert abs(gradient[k] - (np.vdot(up, H @ up) - np.vdot(down, H @ down)).real / 2) < 1e-10
@@ -51,9 +54,16 @@ def test_energy_and_gradient(n, d):
 def test_any_state_and_its_cotangent():
     n, d, theta = 4, 3, angles(4, 3)
     psi, phi = draw.normal(size=(2, 16)) + 1j * draw.normal(size=(2, 16))
-    f = lambda run: lambda t, re, im: (lambda p: jnp.vdot(phi, p).imag + jnp.sum(abs(p) ** 4))(run(t, re + 1j * im))
+    f = lambda run: (
+        lambda t, re, im: (lambda p: jnp.vdot(phi, p).imag + jnp.sum(abs(p) ** 4))(
+            run(t, re + 1j * im)
+        )
+    )
     plain = lambda t, p: ch.run_circuit(t, p, ch.rotate_plain, ch.ring_plain)
-    ours, stored = (jax.jit(jax.grad(f(run), (0, 1, 2)))(theta, psi.real, psi.imag) for run in (ch.apply_circuit, plain))
+    ours, stored = (
+        jax.jit(jax.grad(f(run), (0, 1, 2)))(theta, psi.real, psi.imag)
+        for run in (ch.apply_circuit, plain)
+    )
     for a, b in zip(ours, stored):
         np.testing.assert_allclose(a, b, atol=1e-10)
 
@@ -69,7 +79,10 @@ def test_ring_of_any_length(n):
 
 @pytest.mark.parametrize("n", [2, 3, 5, 9])
 def test_rotations_by_real_groups_and_phases(n):
-    psi, (a, b, c) = draw.normal(size=2**n) + 1j * draw.normal(size=2**n), draw.uniform(-9, 9, (3, n))
+    psi, (a, b, c) = (
+        draw.normal(size=2**n) + 1j * draw.normal(size=2**n),
+        draw.uniform(-9, 9, (3, n)),
+    )
     want = ch.rotate_plain(jnp.asarray(psi), a, b, c)
     for rotate in (ch.rotate_fused, ch.rotate_groups, ch.rotate):
         np.testing.assert_allclose(rotate(jnp.asarray(psi), a, b, c), want, atol=1e-13)
@@ -79,7 +92,12 @@ def test_rotations_by_real_groups_and_phases(n):
 
 
 def test_memory_is_flat():
-    need = [ch.temporary_mib(ch.energy_and_grad, jax.ShapeDtypeStruct((9 * (3 * d + 1),), float), 9, d)[0] for d in (50, 5000)]
+    need = [
+        ch.temporary_mib(ch.energy_and_grad, jax.ShapeDtypeStruct((9 * (3 * d + 1),), float), 9, d)[
+            0
+        ]
+        for d in (50, 5000)
+    ]
     assert abs(need[1] - need[0]) < 0.1 and need[1] < 1
 
 
@@ -106,7 +124,10 @@ def test_general_shift(R):
     assert abs(ch.general_shift(f, 0.7, R) - jax.grad(f)(0.7)) < 1e-11
 
 
-@pytest.mark.parametrize("n, exact", [(4, -8), (6, -11.2111025510), (8, -14.6043736357), (10, -18.0617854180), (12, -21.5495636698)])
+@pytest.mark.parametrize(
+    "n, exact",
+    [(4, -8), (6, -11.2111025510), (8, -14.6043736357), (10, -18.0617854180), (12, -21.5495636698)],
+)
 def test_exact_energies(n, exact):
     assert abs(ch.ground_energy(ch.heisenberg, n) - exact) < 1e-9
 
@@ -126,10 +147,18 @@ def test_bars_and_stripes():
     assert [len(ch.bars_and_stripes(m)) for m in (2, 3, 4)] == [6, 14, 30]
 
 
-@pytest.mark.parametrize("bad", [
-    lambda: ch.energy(jnp.zeros(9), 2, 1), lambda: ch.energy(jnp.zeros(4), 1, 1), lambda: ch.energy(jnp.zeros(2), 2, 0),
-    lambda: ch.energy_and_grad(jnp.zeros((2, 4)), 2, 1), lambda: ch.apply_circuit(jnp.zeros(8), jnp.zeros(5)),
-    lambda: ch.apply_circuit(jnp.zeros(9), jnp.zeros(4)), lambda: ch.energy(jnp.zeros(8, int), 2, 1)])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda: ch.energy(jnp.zeros(9), 2, 1),
+        lambda: ch.energy(jnp.zeros(4), 1, 1),
+        lambda: ch.energy(jnp.zeros(2), 2, 0),
+        lambda: ch.energy_and_grad(jnp.zeros((2, 4)), 2, 1),
+        lambda: ch.apply_circuit(jnp.zeros(8), jnp.zeros(5)),
+        lambda: ch.apply_circuit(jnp.zeros(9), jnp.zeros(4)),
+        lambda: ch.energy(jnp.zeros(8, int), 2, 1),
+    ],
+)
 def test_bad_input_gets_a_clear_error(bad):
     with pytest.raises(ValueError, match="angles|amplitudes"):
         bad()

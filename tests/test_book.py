@@ -11,14 +11,25 @@ from bs4 import BeautifulSoup
 from course.notebooks import BUILD, ROOT, address, chapters, contents
 
 HTML = ROOT / BUILD / "html"
-LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "embed": "src",
-         "object": "data", "link": "href"}
+LOADS = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "video": "src",
+    "audio": "src",
+    "embed": "src",
+    "object": "data",
+    "link": "href",
+}
 each_chapter = pytest.mark.parametrize("name", chapters())
 
 
 def pages() -> list[str]:
     """The built pages, relative to the book's folder; what the theme keeps in _static is no page."""
-    return sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
+    return sorted(
+        p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts
+    )
 
 
 @cache
@@ -33,35 +44,58 @@ def links(page: str) -> set[str]:
     """Pages of the book to which the text of a page (not its margins) links."""
     hrefs = (a["href"] for a in soup(page).article.find_all("a", href=True))
     local = (urlsplit(h).path for h in hrefs if not urlsplit(h).scheme and urlsplit(h).path)
-    return {(HTML / page).parent.joinpath(unquote(h)).resolve().relative_to(HTML.resolve()).as_posix() for h in local}
+    return {
+        (HTML / page).parent.joinpath(unquote(h)).resolve().relative_to(HTML.resolve()).as_posix()
+        for h in local
+    }
 
 
 def test_there_is_a_page_for_every_entry_of_the_contents():
     files = contents()
     assert len(files) == len(set(files))
     assert [f for f in files if not (HTML / f"{f}.html").is_file()] == []
-    rooms = {f"{room}/{name}" for room in ("lectures", "exercises", "solutions") for name in chapters(room)}
+    rooms = {
+        f"{room}/{name}"
+        for room in ("lectures", "exercises", "solutions")
+        for name in chapters(room)
+    }
     assert rooms <= set(files), f"not in _toc.yml: {rooms - set(files)}"
 
 
 @pytest.mark.parametrize("page", pages())
 def test_nothing_comes_from_elsewhere(page):
-    loaded = [(tag.name, tag[LOADS[tag.name]]) for tag in soup(page).find_all(list(LOADS)) if tag.get(LOADS[tag.name])
-              and not (tag.name == "link" and set(tag.get("rel", [])) & {"canonical", "next", "prev", "search", "index"})]
+    loaded = [
+        (tag.name, tag[LOADS[tag.name]])
+        for tag in soup(page).find_all(list(LOADS))
+        if tag.get(LOADS[tag.name])
+        and not (
+            tag.name == "link"
+            and set(tag.get("rel", [])) & {"canonical", "next", "prev", "search", "index"}
+        )
+    ]
     assert [one for one in loaded if urlsplit(one[1]).netloc or one[1].startswith("//")] == []
-    styles = " ".join([*(s.get_text() for s in soup(page).find_all("style")), *(t["style"] for t in soup(page).find_all(style=True))])
+    styles = " ".join(
+        [
+            *(s.get_text() for s in soup(page).find_all("style")),
+            *(t["style"] for t in soup(page).find_all(style=True)),
+        ]
+    )
     assert re.findall(r"(?:@import|url\()[\s\"']*(?:https?:)?//[^)\"']*", styles) == []
 
 
 def test_no_style_sheet_asks_elsewhere():
     for sheet in HTML.rglob("*.css"):
         text = re.sub(r"/\*.*?\*/", "", sheet.read_text(encoding="utf-8"), flags=re.DOTALL)
-        assert re.findall(r"(?:@import\s*[\"']?|url\([\s\"']*)(?:https?:)?//[^)\"']*", text) == [], sheet.name
+        assert (
+            re.findall(r"(?:@import\s*[\"']?|url\([\s\"']*)(?:https?:)?//[^)\"']*", text) == []
+        ), sheet.name
 
 
 @pytest.mark.parametrize("page", pages())
 def test_every_picture_has_words(page):
-    pictures = [img for img in soup(page).find_all("img") if "logo__image" not in img.get("class", [])]    # its name stands beside it
+    pictures = [
+        img for img in soup(page).find_all("img") if "logo__image" not in img.get("class", [])
+    ]  # its name stands beside it
     assert [str(img)[:120] for img in pictures if not (img.get("alt") or "").strip()] == []
 
 
@@ -71,11 +105,17 @@ def test_links_within_the_book_lead_somewhere(page):
         parts = urlsplit(link["href"])
         if parts.scheme or parts.netloc:
             continue
-        target = (HTML / page).parent.joinpath(unquote(parts.path)).resolve() if parts.path else HTML / page
+        target = (
+            (HTML / page).parent.joinpath(unquote(parts.path)).resolve()
+            if parts.path
+            else HTML / page
+        )
         assert target.is_file(), f"{link['href']} leads nowhere"
         if parts.fragment and target.suffix == ".html":
             anchors = soup(target.relative_to(HTML.resolve()).as_posix())
-            assert anchors.find(id=unquote(parts.fragment)), f"{link['href']}: the page has no such place"
+            assert anchors.find(id=unquote(parts.fragment)), (
+                f"{link['href']}: the page has no such place"
+            )
 
 
 @each_chapter
@@ -92,7 +132,11 @@ def test_from_statement_to_colab_hint_and_solution(name):
         assert f"{address()['colab']}/exercises/{name}.ipynb" in hrefs
         assert any(f"solutions/{name}.html#exercise-" in h for h in hrefs), heading.get_text()
         hint = section.find("details")
-        assert hint.summary.get_text().strip() == "Hint" and not hint.has_attr("open") and len(hint.get_text()) > 20
+        assert (
+            hint.summary.get_text().strip() == "Hint"
+            and not hint.has_attr("open")
+            and len(hint.get_text()) > 20
+        )
 
 
 @pytest.mark.parametrize("room", ["lectures", "exercises", "solutions"])
@@ -114,7 +158,11 @@ def test_exercises_stand_below_their_chapter(name):
 @each_chapter
 def test_setup_is_folded_and_nothing_else_is_hidden(name):
     folded = soup(f"lectures/{name}.html").article.select("details.hide")
-    assert len(folded) == 1 and "Setup" in folded[0].summary.get_text() and not folded[0].has_attr("open")
+    assert (
+        len(folded) == 1
+        and "Setup" in folded[0].summary.get_text()
+        and not folded[0].has_attr("open")
+    )
 
 
 @each_chapter
@@ -128,7 +176,11 @@ def test_every_figure_is_shown_with_its_caption(name):
 
 @each_chapter
 def test_welcome_page_and_map_lead_to_the_chapter(name):
-    card = [c for c in soup("book/index.html").select(".sd-card") if c.find("a", href=f"../lectures/{name}.html")]
+    card = [
+        c
+        for c in soup("book/index.html").select(".sd-card")
+        if c.find("a", href=f"../lectures/{name}.html")
+    ]
     assert card and card[0].find("img", alt=True)
     assert {f"lectures/{name}.html", f"exercises/{name}.html"} <= links("book/map.html")
 
@@ -141,8 +193,12 @@ def test_scorecard_page_has_the_chapter(name):
 
 def test_map_has_every_topic_of_the_talk():
     """Numbers 1 to 23, each said to be open or planned."""
-    rows = [tr for table in soup("book/map.html").article.find_all("table") for tr in table.find_all("tr")
-            if len(tr.find_all("td")) == 3 and tr.td.get_text().strip().isdigit()]
+    rows = [
+        tr
+        for table in soup("book/map.html").article.find_all("table")
+        for tr in table.find_all("tr")
+        if len(tr.find_all("td")) == 3 and tr.td.get_text().strip().isdigit()
+    ]
     assert [int(tr.td.get_text()) for tr in rows] == list(range(1, 24))
     for tr in rows:
         state = tr.find_all("td")[2].get_text()
@@ -153,11 +209,20 @@ def test_map_has_every_topic_of_the_talk():
 def test_references_say_where_to_find_them():
     text = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
     entries = re.split(r"\n(?=@)", text)[1:]
-    assert entries and [e.splitlines()[0] for e in entries if not re.search(r"\b(doi|eprint|url|isbn)\s*=", e)] == []
+    assert (
+        entries
+        and [e.splitlines()[0] for e in entries if not re.search(r"\b(doi|eprint|url|isbn)\s*=", e)]
+        == []
+    )
     keys = [re.match(r"@\w+\{([^,]+),", e)[1] for e in entries]
     assert len(keys) == len(set(keys))
 
 
 def test_licences_of_what_was_vendored():
-    for part in ("book/vendor/mathjax/LICENSE", "book/vendor/widgets/LICENSE", "book/vendor/README.md", "tests/vendor/LICENSE"):
+    for part in (
+        "book/vendor/mathjax/LICENSE",
+        "book/vendor/widgets/LICENSE",
+        "book/vendor/README.md",
+        "tests/vendor/LICENSE",
+    ):
         assert Path(ROOT, part).stat().st_size > 500

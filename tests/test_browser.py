@@ -17,10 +17,21 @@ from course.notebooks import BUILD, ROOT, chapters
 
 HTML = ROOT / BUILD / "html"
 AXE = ROOT / "tests" / "vendor" / "axe.min.js"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-PAGES = sorted({p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts} - {"index.html"})
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+PAGES = sorted(
+    {p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts}
+    - {"index.html"}
+)
 
 # Faults of the theme, outside of what we write, that course.js does not mend: {axe rule: selectors}. None is left.
 THEME_FAULTS: dict[str, list[str]] = {}
@@ -32,6 +43,7 @@ def browser():
         stop = pytest.fail if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip
         stop("the browser tests need Chromium, and none was found")
     from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
@@ -41,11 +53,14 @@ def browser():
 @pytest.fixture(scope="module")
 def site():
     """The book at a free port of this machine."""
+
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=HTML))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=HTML)
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -66,13 +81,19 @@ class Visit:
     def __init__(self, context, url):
         self.troubles: list[str] = []
         self.page = context.new_page()
-        self.page.on("console", lambda m: m.type == "error" and self.troubles.append(f"console: {m.text}"))
+        self.page.on(
+            "console", lambda m: m.type == "error" and self.troubles.append(f"console: {m.text}")
+        )
         self.page.on("pageerror", lambda e: self.troubles.append(f"script: {e}"))
         self.page.on("requestfailed", lambda r: self.troubles.append(f"failed: {r.url}"))
-        self.page.on("response", lambda r: r.status >= 400 and self.troubles.append(f"{r.status}: {r.url}"))
+        self.page.on(
+            "response", lambda r: r.status >= 400 and self.troubles.append(f"{r.status}: {r.url}")
+        )
         self.page.on("request", self.note)
         self.page.goto(url, wait_until="load")
-        self.page.evaluate("() => window.MathJax?.startup?.promise?.then(() => true)")    # all formulas are set
+        self.page.evaluate(
+            "() => window.MathJax?.startup?.promise?.then(() => true)"
+        )  # all formulas are set
         if self.page.locator("[type='application/vnd.jupyter.widget-view+json']").count():
             self.page.wait_for_selector(".widget-slider [role=slider]")
 
@@ -88,8 +109,10 @@ def test_page(window, site, name):
     visit = Visit(window, f"{site}/{name}")
     page = visit.page
     try:
-        unset = page.evaluate("[...document.querySelectorAll('article .math')].filter(m => !m.querySelector('mjx-container'))"
-                              ".map(m => m.textContent)")
+        unset = page.evaluate(
+            "[...document.querySelectorAll('article .math')].filter(m => !m.querySelector('mjx-container'))"
+            ".map(m => m.textContent)"
+        )
         assert unset == [], "formulas that were not set"
         assert page.locator("mjx-merror").count() == 0, "formulas that MathJax does not understand"
         raw = page.evaluate(r"""[...document.querySelectorAll('article p, article li, article td, article figcaption')]
@@ -98,12 +121,18 @@ def test_page(window, site, name):
         assert raw == [], "TeX that stands raw in the text"
         page.add_script_tag(path=AXE)
         page.add_style_tag(content="* { transition: none !important; }")
-        for mode, rules in (("light", "axe.run()"), ("dark", "axe.run({runOnly: ['color-contrast']})")):
+        for mode, rules in (
+            ("light", "axe.run()"),
+            ("dark", "axe.run({runOnly: ['color-contrast']})"),
+        ):
             page.emulate_media(color_scheme=mode)
             page.wait_for_function(f"document.documentElement.dataset.theme == '{mode}'")
-            found = [f"{mode}: {v['id']} at {node['target']}: {node['html'][:150]}"
-                     for v in page.evaluate(rules)["violations"] for node in v["nodes"]
-                     if not any(s in str(node["target"]) for s in THEME_FAULTS.get(v["id"], []))]
+            found = [
+                f"{mode}: {v['id']} at {node['target']}: {node['html'][:150]}"
+                for v in page.evaluate(rules)["violations"]
+                for node in v["nodes"]
+                if not any(s in str(node["target"]) for s in THEME_FAULTS.get(v["id"], []))
+            ]
             assert found == [], "\n".join(found)
         assert visit.troubles == []
     finally:
@@ -121,7 +150,11 @@ def test_sliders(window, site, name):
         output = outputs.nth(k)
         handle, picture = output.locator("[role=slider]"), output.locator("img")
         handle.scroll_into_view_if_needed()
-        assert picture.count() == 1 and picture.is_visible() and picture.evaluate("e => e.naturalWidth") > 100
+        assert (
+            picture.count() == 1
+            and picture.is_visible()
+            and picture.evaluate("e => e.naturalWidth") > 100
+        )
 
         def shown():
             return picture.get_attribute("alt") + picture.get_attribute("src")[-200:]
@@ -133,7 +166,9 @@ def test_sliders(window, site, name):
             while shown() == before and time.monotonic() < deadline:
                 page.wait_for_timeout(20)
             assert shown() != before, "the picture did not change"
-            assert handle.get_attribute("aria-valuetext") != value, "the slider does not say where it is"
+            assert handle.get_attribute("aria-valuetext") != value, (
+                "the slider does not say where it is"
+            )
 
         def drag():
             box = handle.bounding_box()
@@ -152,7 +187,7 @@ def test_sliders(window, site, name):
         assert shown() == first
         play = output.get_by_role("button", name="Play or pause")
         changes_after(play.click)
-        changes_after(lambda: None)      # it goes on
+        changes_after(lambda: None)  # it goes on
         play.click()
         name_of_handle = handle.get_attribute("aria-label")
         assert name_of_handle and name_of_handle in output.inner_text()
@@ -183,7 +218,9 @@ def test_figures_are_readable(window, site, name):
         visit.page.emulate_media(color_scheme=mode)
         visit.page.wait_for_function(f"document.documentElement.dataset.theme == '{mode}'")
         for picture in visit.page.locator("article .cell_output img").all():
-            dimmed, card = picture.evaluate("e => [getComputedStyle(e).filter, getComputedStyle(e).backgroundColor]")
+            dimmed, card = picture.evaluate(
+                "e => [getComputedStyle(e).filter, getComputedStyle(e).backgroundColor]"
+            )
             assert dimmed == "none" and card in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
             box = picture.bounding_box()
             assert box["x"] + box["width"] <= text["x"] + text["width"] + 1

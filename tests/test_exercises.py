@@ -14,9 +14,13 @@ from course.sync import stub, sync
 
 NAMES = chapters("solutions")
 each_chapter = pytest.mark.parametrize("name", NAMES)
-EACH_ANSWER = [pytest.param(name, number, kind, label, id=f"{name}-{number}-{kind}-{label}")
-               for name in NAMES for number, kinds in answers(name).items()
-               for kind, kept in kinds.items() for label in kept]
+EACH_ANSWER = [
+    pytest.param(name, number, kind, label, id=f"{name}-{number}-{kind}-{label}")
+    for name in NAMES
+    for number, kinds in answers(name).items()
+    for kind, kept in kinds.items()
+    for label in kept
+]
 
 
 def test_derived_files_are_as_sync_writes_them():
@@ -35,16 +39,36 @@ def test_exercises_are_complete(name):
     assert numbers == [f"{int(name[:2])}.{k + 1}" for k in range(len(numbers))]
     assert 3 <= len(numbers) <= 6 or name.startswith("99")
     for number in numbers:
-        text = next(c.source for c in cells if re.search(rf"^## Exercise {number}: ", c.source, re.MULTILINE))
-        assert "<details><summary>Hint</summary>\n\n" in text and re.search(r"\(\d+ points?\)", text), number
+        text = next(
+            c.source
+            for c in cells
+            if re.search(rf"^## Exercise {number}: ", c.source, re.MULTILINE)
+        )
+        assert "<details><summary>Hint</summary>\n\n" in text and re.search(
+            r"\(\d+ points?\)", text
+        ), number
         mine = [c for c in cells if exercise_of(c) == number]
-        stubs, checks = [c for c in mine if "solution" in tags(c)], [c for c in mine if "check" in tags(c)]
+        stubs, checks = (
+            [c for c in mine if "solution" in tags(c)],
+            [c for c in mine if "check" in tags(c)],
+        )
         assert len(stubs) == 1 and checks, number
-        assert all(c.outputs and c.execution_count is not None for c in checks), f"{number}: nothing for nbval to compare"
-        assert sum(c.metadata["course"]["points"] for c in checks) == int(re.search(r"\((\d+) points?\)", text)[1])
-        assert "SOLUTION" not in stubs[0].source and f'NotImplementedError("Exercise {number}")' in stubs[0].source
+        assert all(c.outputs and c.execution_count is not None for c in checks), (
+            f"{number}: nothing for nbval to compare"
+        )
+        assert sum(c.metadata["course"]["points"] for c in checks) == int(
+            re.search(r"\((\d+) points?\)", text)[1]
+        )
+        assert (
+            "SOLUTION" not in stubs[0].source
+            and f'NotImplementedError("Exercise {number}")' in stubs[0].source
+        )
         for node in ast.parse(stubs[0].source).body:
-            assert not isinstance(node, ast.FunctionDef) or node.name.startswith("_") or ast.get_docstring(node), number
+            assert (
+                not isinstance(node, ast.FunctionDef)
+                or node.name.startswith("_")
+                or ast.get_docstring(node)
+            ), number
 
 
 @each_chapter
@@ -76,7 +100,9 @@ def test_answer(name, number, kind, label, monkeypatch):
         monkeypatch.setenv("COURSE_SEED", seed)
         passed, why = warm.accepted(name, number, source, seed)
         assert passed == (kind == "right"), why or "a wrong answer was accepted"
-        assert kind == "right" or why.strip() not in ("AssertionError:", ""), "refused without a reason"
+        assert kind == "right" or why.strip() not in ("AssertionError:", ""), (
+            "refused without a reason"
+        )
 
 
 @each_chapter
@@ -84,13 +110,17 @@ def test_solutions_agree_with_stored_outputs(name, monkeypatch):
     monkeypatch.delenv("COURSE_SEED", raising=False)
     for cell in warm.code(name):
         if "check" in tags(cell):
-            assert "".join(o.text for o in cell.outputs) == warm.expected(name, exercise_of(cell), "0")
+            assert "".join(o.text for o in cell.outputs) == warm.expected(
+                name, exercise_of(cell), "0"
+            )
 
 
 @each_chapter
 def test_stubs_fail_cleanly(name):
     verdicts = grade(path_of("exercises", name))
-    assert {v.verdict for v in verdicts} == {"not attempted"} and sum(v.points for v in verdicts) == 0
+    assert {v.verdict for v in verdicts} == {"not attempted"} and sum(
+        v.points for v in verdicts
+    ) == 0
 
 
 def submission(name, kind, path):

@@ -41,10 +41,18 @@ def verdicts(rows, student):
 
 # Finding and reading ------------------------------------------------------------------------------------------------
 
+
 def test_students_are_found(tmp_path):
     (tmp_path / "Ada Lovelace").mkdir()
     (tmp_path / "Ada Lovelace" / "01 my work.ipynb").write_text("{}")
-    for name in ("王小明.ipynb", f"Bob_{NAME}.ipynb", f"{NAME} (1).ipynb", "readme.txt", ".hidden.ipynb", "Eve.IPYNB"):
+    for name in (
+        "王小明.ipynb",
+        f"Bob_{NAME}.ipynb",
+        f"{NAME} (1).ipynb",
+        "readme.txt",
+        ".hidden.ipynb",
+        "Eve.IPYNB",
+    ):
         (tmp_path / name).write_text("{}")
     (tmp_path / "nothing").mkdir()
     (tmp_path / "only folders" / f"{NAME}.ipynb").mkdir(parents=True)
@@ -54,17 +62,45 @@ def test_students_are_found(tmp_path):
     (tmp_path / "thief").mkdir()
     (tmp_path / "thief" / f"{NAME}.ipynb").symlink_to(tmp_path / "王小明.ipynb")
     found = {s.student: s.problem for s in find(tmp_path)}
-    assert set(found) == {"Ada Lovelace", "王小明", "Bob", "1", "Eve", "nothing", "only folders", "only text", "Mallory", "thief"}
-    assert "empty" in found["nothing"] and "empty" in found["only folders"] and "answer.docx" in found["only text"] and "link" in found["Mallory"] and "link" in found["thief"]
+    assert set(found) == {
+        "Ada Lovelace",
+        "王小明",
+        "Bob",
+        "1",
+        "Eve",
+        "nothing",
+        "only folders",
+        "only text",
+        "Mallory",
+        "thief",
+    }
+    assert (
+        "empty" in found["nothing"]
+        and "empty" in found["only folders"]
+        and "answer.docx" in found["only text"]
+        and "link" in found["Mallory"]
+        and "link" in found["thief"]
+    )
 
 
 def test_a_zip_stays_packed(tmp_path):
     with zipfile.ZipFile(tmp_path / "hand-in.zip", "w") as archive:
-        for name in ("hand-in/Ada/a.ipynb", "hand-in/王小明/b.ipynb", "hand-in/../../evil.ipynb", "/tmp/evil2.ipynb", "hand-in/back\\slash.ipynb",
-                     "__MACOSX/hand-in/Ada/._a.ipynb", "hand-in/empty/"):
+        for name in (
+            "hand-in/Ada/a.ipynb",
+            "hand-in/王小明/b.ipynb",
+            "hand-in/../../evil.ipynb",
+            "/tmp/evil2.ipynb",
+            "hand-in/back\\slash.ipynb",
+            "__MACOSX/hand-in/Ada/._a.ipynb",
+            "hand-in/empty/",
+        ):
             archive.writestr(name, "{}")
     found = {s.student: s for s in find(tmp_path / "hand-in.zip")}
-    assert {"Ada", "王小明", "empty"} <= set(found) and found["Ada"].read() == b"{}" and not found["Ada"].problem
+    assert (
+        {"Ada", "王小明", "empty"} <= set(found)
+        and found["Ada"].read() == b"{}"
+        and not found["Ada"].problem
+    )
     assert sum("points out" in s.problem for s in found.values()) == 2
     assert sorted(os.listdir(tmp_path)) == ["hand-in.zip"]
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 and nothing")
@@ -72,7 +108,9 @@ def test_a_zip_stays_packed(tmp_path):
         find(tmp_path / "broken.zip")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "gb18030", "shift_jis"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "gb18030", "shift_jis"]
+)
 def test_foreign_encodings(encoding):
     text = nbformat.writes(filled(NAME, "right"))
     notebook = parse(text.encode(encoding, "replace"), "x")
@@ -89,19 +127,30 @@ def test_a_notebook_of_100_mb_full_of_outputs_is_read():
 
 # Sealing, tables, journal -------------------------------------------------------------------------------------------
 
+
 def test_sealed_checks_print_the_same():
-    run_sealed(NAME)                                   # `make test-grader` does it for every chapter
+    run_sealed(NAME)  # `make test-grader` does it for every chapter
 
 
 def test_sealed_checks_use_the_helpers_that_were_given():
     """A solution that stores every step, and tells the check that it needs no memory."""
     name = "03_primitives"
     names, stored = dict(warm.given(name)), answers(name)["3.5"]["wrong"]["stored"]
-    for cell in only(sealed(read(path_of("solutions", name)), "secret"), ["3.5"], fresh=False).cells:
-        if {"setup", "define"} & set(tags(cell)):
+    for cell in only(
+        sealed(read(path_of("solutions", name)), "secret"), ["3.5"], fresh=False
+    ).cells:
+        if {"setup", "define", "given"} & set(tags(cell)):
             continue
-        source = f"{stored}\ntemporary_bytes = lambda *a: 0\n" if "solution" in tags(cell) else cell.source
-        with pytest.raises(AssertionError, match="something is kept") if "check" in tags(cell) else contextlib.nullcontext():
+        source = (
+            f"{stored}\ntemporary_bytes = lambda *a: 0\n"
+            if "solution" in tags(cell)
+            else cell.source
+        )
+        with (
+            pytest.raises(AssertionError, match="something is kept")
+            if "check" in tags(cell)
+            else contextlib.nullcontext()
+        ):
             exec(compile(source, "<cell>", "exec"), names)
 
 
@@ -109,10 +158,12 @@ def test_expected_numbers_differ_from_seed_to_seed(monkeypatch):
     for name in chapters("solutions"):
         for number in answers(name):
             printed = []
-            for seed in ("0", "20261124"):             # as in test_exercises.py, which leaves what was printed
+            for seed in ("0", "20261124"):  # as in test_exercises.py, which leaves what was printed
                 monkeypatch.setenv("COURSE_SEED", seed)
                 printed.append(warm.expected(name, number, seed))
-            assert printed[0] != printed[1], f"exercise {number} prints the same whatever its inputs: a stored output would pass"
+            assert printed[0] != printed[1], (
+                f"exercise {number} prints the same whatever its inputs: a stored output would pass"
+            )
 
 
 def test_other_seeds_are_drawn_when_the_solutions_fail():
@@ -129,7 +180,9 @@ def test_other_seeds_are_drawn_when_the_solutions_fail():
             return [({}, 1.0) for _ in seeds]
 
     chapter = Chapter(Client(), NAME)
-    assert len(Client.drawn) == 2 and Client.drawn[0] != Client.drawn[1] == chapter.seeds == [seed for seed, _ in chapter.given]
+    assert len(Client.drawn) == 2 and Client.drawn[0] != Client.drawn[1] == chapter.seeds == [
+        seed for seed, _ in chapter.given
+    ]
 
 
 def test_no_kept_right_answer_looks_inside():
@@ -140,15 +193,27 @@ def test_no_kept_right_answer_looks_inside():
 
 
 def test_reasons_are_for_students():
-    assert IN_FILE.sub("(", "'(' was never closed (509479999.py, line 3)") == "'(' was never closed (line 3)"
-    told = verdicts_of(pristine(NAME), set(), set(), {FIRST: ("error", "ValueError: None is not a valid value for jnp.array")})
+    assert (
+        IN_FILE.sub("(", "'(' was never closed (509479999.py, line 3)")
+        == "'(' was never closed (line 3)"
+    )
+    told = verdicts_of(
+        pristine(NAME),
+        set(),
+        set(),
+        {FIRST: ("error", "ValueError: None is not a valid value for jnp.array")},
+    )
     assert told[0].reason.endswith("(does your function return what its docstring says?)")
 
 
 def test_names_are_harmless():
     taken = set()
     assert file_name("../../etc/passwd", taken) == "_.._etc_passwd.html"
-    assert file_name("A", taken) == "A.html" and file_name("a", taken) == "a-2.html" and file_name("...", taken) == "student.html"
+    assert (
+        file_name("A", taken) == "A.html"
+        and file_name("a", taken) == "a-2.html"
+        and file_name("...", taken) == "student.html"
+    )
     assert harmless("=HYPERLINK(1)") == "'=HYPERLINK(1)" and harmless("a\nb") == "a b"
 
 
@@ -165,16 +230,30 @@ def test_the_journal_survives_a_torn_line(tmp_path):
 
 def test_bad_input_gets_a_sentence(tmp_path):
     (tmp_path / "class").mkdir()
-    for folder, out, words in (("none", "g.csv", "no folder or zip"), ("class", "g.csv", "holds no submissions"), ("class", "g.txt", "--out"),
-                               ("class", "class/g.csv", "among the submissions")):
+    for folder, out, words in (
+        ("none", "g.csv", "no folder or zip"),
+        ("class", "g.csv", "holds no submissions"),
+        ("class", "g.txt", "--out"),
+        ("class", "class/g.csv", "among the submissions"),
+    ):
         done = gradebook(tmp_path / folder, tmp_path / out)
-        assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr, (
+            done.stderr
+        )
 
 
 # A class ------------------------------------------------------------------------------------------------------------
 
-SAMPLE = ["stored output printed", "input transformer, hidden name", "edited checks", "fork bomb", "reading the solutions", "killing the parent",
-          "detached process", "network"]
+SAMPLE = [
+    "stored output printed",
+    "input transformer, hidden name",
+    "edited checks",
+    "fork bomb",
+    "reading the solutions",
+    "killing the parent",
+    "detached process",
+    "network",
+]
 
 
 @pytest.fixture(scope="module")
@@ -194,30 +273,47 @@ def graded(tmp_path_factory):
     put("twice", filled(NAME, "wrong"), "a.ipynb"), put("twice", filled(NAME, "right"), "b.ipynb")
     colab = filled(NAME, "right")
     for k, cell in enumerate(colab.cells):
-        cell["id"], cell.metadata = f"{k:08x}", nbformat.from_dict({"outputId": "x", "colab": {"base_uri": "y"}})
+        cell["id"], cell.metadata = (
+            f"{k:08x}",
+            nbformat.from_dict({"outputId": "x", "colab": {"base_uri": "y"}}),
+        )
     put("colab", colab)
     shell = filled(NAME, "right")
     cell = next(c for c in shell.cells if "solution" in tags(c))
-    cell.source = f"%matplotlib inline\n!echo installing\n{cell.source}\nplt.plot([1, 2])\nprint('defined')"
+    cell.source = (
+        f"%matplotlib inline\n!echo installing\n{cell.source}\nplt.plot([1, 2])\nprint('defined')"
+    )
     put("shell", shell)
     again, right, wrong = pristine(NAME), filled(NAME, "right"), filled(NAME, "wrong")
     for old, good, bad in zip(pristine(NAME).cells, right.cells, wrong.cells):
         if "solution" in tags(old):
             k = next(k for k, c in enumerate(again.cells) if c["id"] == old["id"])
             again.cells[k].source = bad.source
-            again.cells[k + 1:k + 1] = [nbformat.v4.new_code_cell(good.source), nbformat.v4.new_code_cell(f"{good.source.splitlines()[0]}\nplt.plot([1, 2])")]
+            again.cells[k + 1 : k + 1] = [
+                nbformat.v4.new_code_cell(good.source),
+                nbformat.v4.new_code_cell(f"{good.source.splitlines()[0]}\nplt.plot([1, 2])"),
+            ]
     put("second attempt", again)
     hang = filled(NAME, "right")
     cell = [c for c in hang.cells if "solution" in tags(c)][1]
     cell.source += "\nimport time\ntime.sleep(1e6)\n"
     put("hanging", hang)
-    (room / "old").mkdir(), (room / "windows").mkdir(), (room / "damaged").mkdir(), (room / "foreign").mkdir()
-    (room / "old" / "x.ipynb").write_text(nbformat.writes(nbformat.convert(filled(NAME, "right"), 3), version=3))
+    (
+        (room / "old").mkdir(),
+        (room / "windows").mkdir(),
+        (room / "damaged").mkdir(),
+        (room / "foreign").mkdir(),
+    )
+    (room / "old" / "x.ipynb").write_text(
+        nbformat.writes(nbformat.convert(filled(NAME, "right"), 3), version=3)
+    )
     text = nbformat.writes(filled(NAME, "right"))
-    (room / "windows" / "x.ipynb").write_bytes(b"\xef\xbb\xbf" + text.replace("\\n", "\\r\\n").replace("\n", "\r\n").encode())
+    (room / "windows" / "x.ipynb").write_bytes(
+        b"\xef\xbb\xbf" + text.replace("\\n", "\\r\\n").replace("\n", "\r\n").encode()
+    )
     (room / "damaged" / "x.ipynb").write_text(text[:500])
     (room / "foreign" / "x.ipynb").write_bytes(path_of("lectures", NAME).read_bytes())
-    for label in SAMPLE if CONFINED else SAMPLE[:3]:           # the others attack the machine
+    for label in SAMPLE if CONFINED else SAMPLE[:3]:  # the others attack the machine
         put(f"attack {label}", attack(NAME, label))
     start = time.monotonic()
     done = gradebook(room, folder / "grades.csv")
@@ -228,11 +324,26 @@ def graded(tmp_path_factory):
 
 def test_odd_submissions_are_graded(graded):
     _, rows, _ = graded
-    for student in ("right", "Ada  Lovelace 王小明", "renamed", "colab", "old", "windows", "shell", "second attempt"):
-        assert set(verdicts(rows, student)) == {"passed"}, [r for r in rows if r["student"] == student]
-    assert set(verdicts(rows, "wrong")) == {"failed"} and set(verdicts(rows, "stub")) == {"not attempted"}
+    for student in (
+        "right",
+        "Ada  Lovelace 王小明",
+        "renamed",
+        "colab",
+        "old",
+        "windows",
+        "shell",
+        "second attempt",
+    ):
+        assert set(verdicts(rows, student)) == {"passed"}, [
+            r for r in rows if r["student"] == student
+        ]
+    assert set(verdicts(rows, "wrong")) == {"failed"} and set(verdicts(rows, "stub")) == {
+        "not attempted"
+    }
     assert sorted(set(verdicts(rows, "twice"))) == ["duplicate", "passed"]
-    assert verdicts(rows, "hanging").count("time limit") == 1 and set(verdicts(rows, "hanging")) == {"time limit", "passed"}
+    assert verdicts(rows, "hanging").count("time limit") == 1 and set(
+        verdicts(rows, "hanging")
+    ) == {"time limit", "passed"}
     assert verdicts(rows, "damaged") == verdicts(rows, "foreign") == ["not gradable"]
     assert all(r["reason"] for r in rows if r["verdict"] not in ("passed", "not attempted"))
 
@@ -241,7 +352,9 @@ def test_attacks_get_nothing_and_harm_nobody(graded):
     folder, rows, told = graded
     for row in rows:
         if row["student"].startswith("attack "):
-            assert row["exercise"] != FIRST or row["points"] == "0" and "LEAK" not in row["reason"], row
+            assert row["exercise"] != FIRST or (
+                row["points"] == "0" and "LEAK" not in row["reason"]
+            ), row
     assert subprocess.run(["pgrep", "-f", "sleep 98765"], capture_output=True).returncode == 1
     assert ("sandbox" in told) == CONFINED
 
@@ -253,7 +366,11 @@ def test_what_is_written(graded):
     assert "<svg" in summary and "most failed" in summary and "not gradable" in summary
     page = (folder / "grades-feedback" / "wrong.html").read_text()
     assert f"Exercise {FIRST}" in page and "# Exercise" in page and "points, failed" in page
-    assert (folder / "grades-nbgrader.csv").read_text().startswith("assignment,duedate,timestamp,student_id")
+    assert (
+        (folder / "grades-nbgrader.csv")
+        .read_text()
+        .startswith("assignment,duedate,timestamp,student_id")
+    )
     assert (folder / "grades-journal.jsonl").stat().st_mode & 0o077 == 0
 
 
@@ -266,6 +383,7 @@ def test_nothing_is_graded_twice(graded):
 
 
 # Stops and lost machines ----------------------------------------------------------------------------------------------
+
 
 def lines(path):
     return path.read_text().count("\n") if path.exists() else 0
@@ -284,15 +402,29 @@ def test_killed_in_the_middle_it_goes_on(tmp_path, monkeypatch):
         write(filled(NAME, "right", k), tmp_path / "class" / f"{k}.ipynb")
     with tempfile.TemporaryDirectory(prefix="c", ignore_cleanup_errors=True) as scratch:
         monkeypatch.setenv("TMPDIR", scratch), monkeypatch.setenv("COURSE_UNCONFINED", "1")
-        command = [sys.executable, "-m", "course", "gradebook", str(tmp_path / "class"), "--out", str(tmp_path / "g.csv"), "--jobs", "1"]
-        first = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [
+            sys.executable,
+            "-m",
+            "course",
+            "gradebook",
+            str(tmp_path / "class"),
+            "--out",
+            str(tmp_path / "g.csv"),
+            "--jobs",
+            "1",
+        ]
+        first = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         until(lambda: lines(tmp_path / "g-journal.jsonl") >= 1 or first.poll() is not None)
         first.kill()
         first.wait()
         kept = (tmp_path / "g-journal.jsonl").read_text()
         done = gradebook(tmp_path / "class", tmp_path / "g.csv")
-        until(lambda: not list(Path(scratch).glob("course-*")))          # of the killed run, too
-    assert done.returncode == 0 and "3 of 3" in done.stdout and "NOT CONFINED" in done.stdout, done.stdout + done.stderr
+        until(lambda: not list(Path(scratch).glob("course-*")))  # of the killed run, too
+    assert done.returncode == 0 and "3 of 3" in done.stdout and "NOT CONFINED" in done.stdout, (
+        done.stdout + done.stderr
+    )
     after = (tmp_path / "g-journal.jsonl").read_text()
     assert after.startswith(kept) and after.count("\n") == 3, "something was graded twice or lost"
     assert {r["verdict"] for r in table(tmp_path / "g.csv")} == {"passed"}
@@ -304,21 +436,53 @@ def test_two_workers_one_killed(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    with tempfile.TemporaryDirectory(prefix="c", ignore_cleanup_errors=True) as scratch, contextlib.ExitStack() as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="c", ignore_cleanup_errors=True) as scratch,
+        contextlib.ExitStack() as running,
+    ):
+
         def begin(*command, cwd=tmp_path, stdout=subprocess.DEVNULL):
-            process = subprocess.Popen([sys.executable, "-m", *command], cwd=cwd, stdout=stdout, stderr=subprocess.STDOUT, text=True,
-                                       start_new_session=True, env={**os.environ, "TMPDIR": scratch})
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=cwd,
+                stdout=stdout,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+                env={**os.environ, "TMPDIR": scratch},
+            )
             running.callback(end, process)
             return process
 
-        begin("dask", "scheduler", "--host", "127.0.0.1", "--port", address.rsplit(":")[-1], "--no-dashboard")
-        workers = [begin("dask", "worker", address, "--nthreads", "1", "--no-dashboard") for _ in range(2)]
+        begin(
+            "dask",
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            address.rsplit(":")[-1],
+            "--no-dashboard",
+        )
+        workers = [
+            begin("dask", "worker", address, "--nthreads", "1", "--no-dashboard") for _ in range(2)
+        ]
         with Client(address, timeout=300) as client:
             client.wait_for_workers(2, timeout=300)
-        run = begin("course", "gradebook", str(tmp_path / "class"), "--out", str(tmp_path / "g.csv"), "--scheduler", address,
-                    cwd=ROOT, stdout=subprocess.PIPE)
+        run = begin(
+            "course",
+            "gradebook",
+            str(tmp_path / "class"),
+            "--out",
+            str(tmp_path / "g.csv"),
+            "--scheduler",
+            address,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+        )
         until(lambda: lines(tmp_path / "g-journal.jsonl") >= 1 or run.poll() is not None)
         os.killpg(workers[0].pid, signal.SIGKILL)
         told = run.communicate(timeout=900)[0]
     assert run.returncode == 0 and "3 of 3" in told, told
-    assert lines(tmp_path / "g-journal.jsonl") == 3 and {r["verdict"] for r in table(tmp_path / "g.csv")} == {"passed"}
+    assert lines(tmp_path / "g-journal.jsonl") == 3 and {
+        r["verdict"] for r in table(tmp_path / "g.csv")
+    } == {"passed"}

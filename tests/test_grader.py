@@ -43,12 +43,18 @@ def graded(notebook, tmp_path, limit=60.0, name=f"{NAME}.ipynb"):
 def test_solved_chapter_in_15_seconds(solved, tmp_path):
     write(solved, tmp_path / f"{NAME}.ipynb")
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "course", "grade", str(tmp_path / f"{NAME}.ipynb")], cwd=ROOT,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "course", "grade", str(tmp_path / f"{NAME}.ipynb")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     seconds = time.monotonic() - start
     assert done.returncode == 0 and "passed" in done.stdout, done.stdout + done.stderr
     print(f"a solved chapter was graded in {seconds:.1f} s")
-    assert seconds < 40    # 15 s on a quiet machine (benchmarks/grader.py measures it); this only notices a hang
+    assert (
+        seconds < 40
+    )  # 15 s on a quiet machine (benchmarks/grader.py measures it); this only notices a hang
 
 
 def test_a_hanging_exercise_costs_only_itself(solved, tmp_path):
@@ -76,12 +82,22 @@ def test_a_given_cell_that_a_solution_spoils_costs_only_that_exercise():
     """The cells between the exercises run after a solution: what they suffer from it does not end the grading."""
     notebook = pristine(NAME)
     later = nbformat.v4.new_code_cell("np.zeros(3)", id="later")
-    notebook.cells.insert(next(k for k, c in enumerate(notebook.cells) if "check" in tags(c)) + 1, later)
+    notebook.cells.insert(
+        next(k for k, c in enumerate(notebook.cells) if "check" in tags(c)) + 1, later
+    )
 
     def run(parts, limit):
         spoiled = {"later": ("error", "NameError: np")}
-        return {name: {c["id"]: ("passed", "") for c in part.cells if name != "all" or exercise_of(c) != SECOND}
-                | (spoiled if name == "all" else {}) for name, part in parts.items()}
+        return {
+            name: {
+                c["id"]: ("passed", "")
+                for c in part.cells
+                if name != "all" or exercise_of(c) != SECOND
+            }
+            | (spoiled if name == "all" else {})
+            for name, part in parts.items()
+        }
+
     assert judge_in_company(notebook, [FIRST, SECOND], 1, run) == {FIRST: None, SECOND: None}
 
 
@@ -98,7 +114,9 @@ def test_a_printing_solution_passes(solved, tmp_path):
     silent = cell.source
     cell.source = f"{silent}\n_plain = {name}\ndef {name}(*a, **k):\n    print('looking')\n    plt.plot([1, 2])\n    plt.show()\n    return _plain(*a, **k)\n"
     assert graded(solved, tmp_path)[FIRST].verdict == "passed"
-    cell.source = cell.source.replace("'looking'", "'looking', end=' '").replace("    plt.plot([1, 2])\n    plt.show()\n", "")
+    cell.source = cell.source.replace("'looking'", "'looking', end=' '").replace(
+        "    plt.plot([1, 2])\n    plt.show()\n", ""
+    )
     verdict = graded(solved, tmp_path)[FIRST]
     assert verdict.verdict == "failed" and "new line" in verdict.reason
 
@@ -129,7 +147,9 @@ def test_lost_cell_ids_and_metadata(solved, tmp_path):
     """As Colab saves an old notebook: the marker comment finds the cells."""
     for k, cell in enumerate(solved.cells):
         cell["id"], cell.metadata = f"{k:08x}", {"outputId": "x", "colab": {}}
-    assert {v.verdict for v in graded(solved, tmp_path, name="Copy of exercises.ipynb").values()} == {"passed"}
+    assert {
+        v.verdict for v in graded(solved, tmp_path, name="Copy of exercises.ipynb").values()
+    } == {"passed"}
 
 
 def test_lost_marker_is_found_by_id(solved, tmp_path):
@@ -138,7 +158,9 @@ def test_lost_marker_is_found_by_id(solved, tmp_path):
 
 
 def test_deleted_solution_cell_is_said(solved, tmp_path):
-    solved.cells = [c for c in solved.cells if not ("solution" in tags(c) and exercise_of(c) == FIRST)]
+    solved.cells = [
+        c for c in solved.cells if not ("solution" in tags(c) and exercise_of(c) == FIRST)
+    ]
     verdicts = graded(solved, tmp_path)
     assert verdicts.pop(FIRST).verdict == "cell missing"
     assert {v.verdict for v in verdicts.values()} == {"passed"}
@@ -159,8 +181,20 @@ def test_old_format(solved, tmp_path):
     assert {v.verdict for v in grade(path)} == {"passed"}
 
 
-@pytest.mark.parametrize("content", [b"", b"not json", b"{", b'{"cells": 3}', b"[1, 2]", b"null", b"\x89PNG\r\n\x1a\n", b"\xff\xfe",
-                                     b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not json",
+        b"{",
+        b'{"cells": 3}',
+        b"[1, 2]",
+        b"null",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xfe",
+        b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}',
+    ],
+)
 def test_a_damaged_file_gets_a_sentence(content, tmp_path):
     path = tmp_path / f"{NAME}.ipynb"
     path.write_bytes(content)
@@ -178,9 +212,25 @@ def test_a_foreign_notebook_gets_a_sentence(tmp_path):
 def test_the_command_line_tells_and_goes_on(tmp_path):
     (tmp_path / "broken.ipynb").write_text("{")
     (tmp_path / f"{NAME}.ipynb").write_bytes(path_of("exercises", NAME).read_bytes())
-    done = subprocess.run([sys.executable, "-m", "course", "grade", str(tmp_path / "none.ipynb"), str(tmp_path / "broken.ipynb"),
-                           str(tmp_path / f"{NAME}.ipynb")], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and "not attempted" in done.stdout and "Traceback" not in done.stdout + done.stderr
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "course",
+            "grade",
+            str(tmp_path / "none.ipynb"),
+            str(tmp_path / "broken.ipynb"),
+            str(tmp_path / f"{NAME}.ipynb"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        done.returncode == 2
+        and "not attempted" in done.stdout
+        and "Traceback" not in done.stdout + done.stderr
+    )
     assert "There is no file" in done.stdout and "damaged" in done.stdout
 
 
@@ -201,7 +251,9 @@ def test_exit_costs_only_its_own_exercise(solved, tmp_path):
 
 def test_a_warning_costs_nothing(solved, tmp_path):
     """What NumPy writes to stderr while a check runs is no answer."""
-    solution_cells(solved)[0].source += "\n_own_rng = rng\n\ndef rng(k):\n    np.float64(1) / np.float64(0)\n    return _own_rng(k)\n"
+    solution_cells(solved)[
+        0
+    ].source += "\n_own_rng = rng\n\ndef rng(k):\n    np.float64(1) / np.float64(0)\n    return _own_rng(k)\n"
     assert graded(solved, tmp_path)[FIRST].verdict == "passed"
 
 
@@ -213,7 +265,9 @@ def test_a_half_finished_answer_is_told(tmp_path):
 
 
 def test_a_not_implemented_function_of_a_library_is_told(solved, tmp_path):
-    solution_cells(solved)[0].source += "\n\ndef rng(k):\n    raise NotImplementedError('no rule for eig')\n"
+    solution_cells(solved)[
+        0
+    ].source += "\n\ndef rng(k):\n    raise NotImplementedError('no rule for eig')\n"
     verdict = graded(solved, tmp_path)[FIRST]
     assert verdict.verdict == "failed" and verdict.reason == "NotImplementedError: no rule for eig"
 
@@ -221,7 +275,9 @@ def test_a_not_implemented_function_of_a_library_is_told(solved, tmp_path):
 def test_a_second_attempt_below_the_stub_counts(solved, tmp_path):
     cell = copy.deepcopy(solution_cells(solved)[0])
     place = solved.cells.index(solution_cells(solved)[0])
-    solved.cells[place].source = next(c for c in pristine(NAME).cells if c["id"] == cell["id"]).source
+    solved.cells[place].source = next(
+        c for c in pristine(NAME).cells if c["id"] == cell["id"]
+    ).source
     cell["id"], cell.source = "0badcafe", cell.source.replace("# Exercise", "  # exercise")
     solved.cells.insert(place + 1, cell)
     assert graded(solved, tmp_path)[FIRST].verdict == "passed"
@@ -229,13 +285,17 @@ def test_a_second_attempt_below_the_stub_counts(solved, tmp_path):
 
 def test_an_answer_for_one_input_is_refused(solved, tmp_path):
     """A check's printed numbers at the given seed can be copied; its assertions with other inputs refuse the copy."""
-    solution_cells(solved)[0].source += ("\n_right, _kept = wells, {}\n\ndef wells(rho, x):\n"
-                                         "    return _kept.setdefault(len(x), _right(rho, x))\n")
+    solution_cells(solved)[0].source += (
+        "\n_right, _kept = wells, {}\n\ndef wells(rho, x):\n"
+        "    return _kept.setdefault(len(x), _right(rho, x))\n"
+    )
     verdict = graded(solved, tmp_path)[FIRST]
     assert verdict.verdict == "failed" and verdict.reason.startswith("with other random inputs: ")
 
 
 def test_a_long_reason_is_cut(solved, tmp_path):
-    solution_cells(solved)[0].source = f"# Exercise {FIRST}\nclass NotConverged(Exception):\n    pass\n\nraise NotConverged('z' * 100_000)\n"
+    solution_cells(solved)[
+        0
+    ].source = f"# Exercise {FIRST}\nclass NotConverged(Exception):\n    pass\n\nraise NotConverged('z' * 100_000)\n"
     reason = graded(solved, tmp_path)[FIRST].reason
     assert reason.startswith("NotConverged: zzz") and len(reason) < 400

@@ -29,7 +29,9 @@ def code_of(name):
 def executed(name):
     found = cached(path_of("lectures", name), open_cache())
     if found is None:
-        pytest.fail(f"lectures/{name}.ipynb has not been run as it stands: `python -m course execute` runs it")
+        pytest.fail(
+            f"lectures/{name}.ipynb has not been run as it stands: `python -m course execute` runs it"
+        )
     return found[1]
 
 
@@ -65,12 +67,19 @@ def test_way_through(name):
     cells = cells_of(name)
     assert title(read(path_of("lectures", name))).startswith(f"{int(name[:2])}. ")
     assert cells[1].source == f"[**Open in Colab**]({address()['colab']}/lectures/{name}.ipynb)"
-    headings = [h for c in cells if c.cell_type == "markdown" for h in re.findall(r"^## (.+)$", c.source, re.MULTILINE)]
+    headings = [
+        h
+        for c in cells
+        if c.cell_type == "markdown"
+        for h in re.findall(r"^## (.+)$", c.source, re.MULTILINE)
+    ]
     for part in ("In practice", "Scorecard", "Summary", "Exercises", "Further reading"):
         assert part in headings, f"the section '## {part}' is missing"
     about = next(c.source for c in cells if "What you will be able to do" in c.source)
     assert all(part in about for part in ("What you need", "How long it takes", "The talk"))
-    assert f"](../exercises/{name}.ipynb)" in "".join(c.source for c in cells if c.cell_type == "markdown")
+    assert f"](../exercises/{name}.ipynb)" in "".join(
+        c.source for c in cells if c.cell_type == "markdown"
+    )
 
 
 @each_lecture
@@ -78,7 +87,9 @@ def test_figures_have_captions_and_alt_text(name):
     for cell in code_of(name):
         if "figure" in tags(cell):
             shown = cell.metadata.get("mystnb", {})
-            assert shown.get("image", {}).get("alt") and shown.get("figure", {}).get("caption"), cell["id"]
+            assert shown.get("image", {}).get("alt") and shown.get("figure", {}).get("caption"), (
+                cell["id"]
+            )
 
 
 @each_lecture
@@ -97,8 +108,13 @@ def test_imports_only_public_packages(name):
     own = {"course", "tests", "benchmarks", "lectures", "solutions", "book"}
     for cell in code_of(name):
         for node in ast.walk(ast.parse(cell.source)):
-            modules = [a.name for a in node.names] if isinstance(node, ast.Import) else \
-                      [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules = (
+                [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
             assert not own & {m.split(".")[0] for m in modules}, cell["id"]
 
 
@@ -108,7 +124,9 @@ def test_docstrings(name):
     for cell in code_of(name):
         if "define" in tags(cell):
             for node in ast.parse(cell.source).body:
-                if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith(
+                    "_"
+                ):
                     assert ast.get_docstring(node), f"{cell['id']}: {node.name} has no docstring"
 
 
@@ -123,8 +141,12 @@ def test_load_is_silent(name):
 @each_lecture
 def test_executed_without_noise(name):
     """No warning and no traceback stands in what the reader sees."""
-    noisy = [c["id"] for c in executed(name).cells for out in c.get("outputs", [])
-             if out.output_type == "error" or (out.output_type == "stream" and out.name == "stderr")]
+    noisy = [
+        c["id"]
+        for c in executed(name).cells
+        for out in c.get("outputs", [])
+        if out.output_type == "error" or (out.output_type == "stream" and out.name == "stderr")
+    ]
     assert not noisy
 
 
@@ -138,29 +160,43 @@ def test_scorecard_was_shown(name):
 def test_prose_cites_known_works(name):
     known = set(re.findall(r"@\w+\{([^,\s]+),", (ROOT / "book" / "references.bib").read_text()))
     text = "".join(c.source for c in cells_of(name) if c.cell_type == "markdown")
-    cited = {key.strip() for group in re.findall(r"\{cite\w*(?::\w+)?\}`([^`]+)`", text) for key in group.split(",")}
+    cited = {
+        key.strip()
+        for group in re.findall(r"\{cite\w*(?::\w+)?\}`([^`]+)`", text)
+        for key in group.split(",")
+    }
     assert cited <= known, f"not in book/references.bib: {cited - known}"
 
 
 def scorecard(rows):
     from types import SimpleNamespace
+
     shown = []
     names = {"display": lambda data, raw: shown.append(data), "html": __import__("html")}
     source = (ROOT / "book" / "setup_cell.py").read_text()
-    exec(compile(source[source.index("def scorecard"):], "scorecard", "exec"), names)
+    exec(compile(source[source.index("def scorecard") :], "scorecard", "exec"), names)
     names["scorecard"](rows)
     return SimpleNamespace(**shown[0])
 
 
-@pytest.mark.parametrize("row", [("energy", float("nan"), 1.0, "exact", 1.0), ("energy", 1.1, 1.0, "exact", 0.01),
-                                 ("energy", 2.0, 1.0, "exact", "<"), ("energy", 1.0, 1.0, "exact", ">")])
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("energy", float("nan"), 1.0, "exact", 1.0),
+        ("energy", 1.1, 1.0, "exact", 0.01),
+        ("energy", 2.0, 1.0, "exact", "<"),
+        ("energy", 1.0, 1.0, "exact", ">"),
+    ],
+)
 def test_scorecard_names_the_row_that_misses(row):
     with pytest.raises(AssertionError, match="energy"):
         scorecard([("fine", 1.0, 1.0, "exact", 0.1), row])
 
 
 def test_scorecard_passes_what_is_within_tolerance():
-    scorecard([("a", 1.0, 1.05, "exact", 0.1), ("b", 1, 2, "bound", "<"), ("c", 3, 2, "bound", ">")])
+    scorecard(
+        [("a", 1.0, 1.05, "exact", 0.1), ("b", 1, 2, "bound", "<"), ("c", 3, 2, "bound", ">")]
+    )
 
 
 def test_lock_says_what_was_run():

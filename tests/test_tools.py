@@ -17,7 +17,9 @@ NAME = chapters()[0]
 
 
 def run(*command, cwd=ROOT, **env):
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **env}, timeout=570)
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **env}, timeout=570
+    )
 
 
 def verb(*words, cwd=ROOT, **env):
@@ -26,8 +28,14 @@ def verb(*words, cwd=ROOT, **env):
 
 def test_load_gives_functions_with_source():
     chapter = course.load(NAME)
-    functions = [f for f in vars(chapter).values() if inspect.isfunction(f) and f.__module__.startswith("lectures")]
-    assert functions and all("def " in inspect.getsource(f) or "lambda" in inspect.getsource(f) for f in functions)
+    functions = [
+        f
+        for f in vars(chapter).values()
+        if inspect.isfunction(f) and f.__module__.startswith("lectures")
+    ]
+    assert functions and all(
+        "def " in inspect.getsource(f) or "lambda" in inspect.getsource(f) for f in functions
+    )
 
 
 def test_load_of_a_missing_chapter_names_those_there_are():
@@ -37,13 +45,17 @@ def test_load_of_a_missing_chapter_names_those_there_are():
 
 def test_help_lists_the_verbs():
     text = verb("--help").stdout
-    assert all(word in text for word in ("sync", "grade", "new", "scorecard", "execute", "book", "serve"))
+    assert all(
+        word in text for word in ("sync", "grade", "new", "scorecard", "execute", "book", "serve")
+    )
 
 
 @pytest.mark.parametrize("name", ["1_short", "05-response", "05_Response", "../05_x", ""])
 def test_new_refuses_other_names(name):
     with pytest.raises(CourseError, match="NN_subject"):
-        course.new.create(name) if hasattr(course, "new") else __import__("course.new", fromlist=["create"]).create(name)
+        course.new.create(name) if hasattr(course, "new") else __import__(
+            "course.new", fromlist=["create"]
+        ).create(name)
 
 
 def test_new_touches_nothing_that_exists():
@@ -54,8 +66,12 @@ def test_new_touches_nothing_that_exists():
 def test_stub_needs_its_markers():
     with pytest.raises(CourseError, match="markers"):
         stub("# Exercise 2.1\ndef f(x):\n    return x\n")
-    assert stub("# Exercise 2.1\ndef f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n") == \
-        '# Exercise 2.1\ndef f(x):\n    raise NotImplementedError("Exercise 2.1")\n'
+    assert (
+        stub(
+            "# Exercise 2.1\ndef f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n"
+        )
+        == '# Exercise 2.1\ndef f(x):\n    raise NotImplementedError("Exercise 2.1")\n'
+    )
 
 
 def test_a_new_chapter_passes_every_check(copy_of_the_course):
@@ -66,20 +82,42 @@ def test_a_new_chapter_passes_every_check(copy_of_the_course):
     done = verb("book", cwd=root, PYTHONPATH=str(root))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "lectures/99_example" in done.stdout and f"lectures/{NAME}:" not in done.stdout
-    done = run(sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "tests/test_lectures.py", "tests/test_exercises.py",
-               "tests/test_99_example.py", "solutions/99_example.ipynb", "-k", "99", cwd=root, PYTHONPATH=str(root))
+    done = run(
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "--nbval-current-env",
+        "tests/test_lectures.py",
+        "tests/test_exercises.py",
+        "tests/test_99_example.py",
+        "solutions/99_example.ipynb",
+        "-k",
+        "99",
+        cwd=root,
+        PYTHONPATH=str(root),
+    )
     assert done.returncode == 0, done.stdout
 
 
 def test_a_fork_changes_one_line(copy_of_the_course):
     root = copy_of_the_course
     config = root / "_config.yml"
-    config.write_text(config.read_text().replace(address()["repository"], "https://github.com/ada/lessons-2"))
+    config.write_text(
+        config.read_text().replace(address()["repository"], "https://github.com/ada/lessons-2")
+    )
     assert verb("sync", "--check", cwd=root, PYTHONPATH=str(root)).returncode == 2
     sync(root)
     slug = address()["slug"]
-    left = [p for p in root.rglob("*") if p.is_file() and p.suffix in (".md", ".ipynb", ".yml", ".cff", ".py", ".toml", ".json")
-            and "_build" not in p.parts and "vendor" not in p.parts and slug in p.read_text(encoding="utf-8")]
+    left = [
+        p
+        for p in root.rglob("*")
+        if p.is_file()
+        and p.suffix in (".md", ".ipynb", ".yml", ".cff", ".py", ".toml", ".json")
+        and "_build" not in p.parts
+        and "vendor" not in p.parts
+        and slug in p.read_text(encoding="utf-8")
+    ]
     assert left == []
     assert "ada/lessons-2" in (root / "README.md").read_text() and sync(root, check=True) == []
 
@@ -88,8 +126,11 @@ def test_a_changed_solution_is_noticed(copy_of_the_course):
     root = copy_of_the_course
     path = root / "solutions" / f"{NAME}.ipynb"
     notebook = read(path)
-    next(c for c in notebook.cells if "solution" in c.metadata.get("tags", [])).source += "\n# changed"
+    next(
+        c for c in notebook.cells if "solution" in c.metadata.get("tags", [])
+    ).source += "\n# changed"
     from course.notebooks import write
+
     write(notebook, path)
     assert path in sync(root, check=True)
 
@@ -97,9 +138,17 @@ def test_a_changed_solution_is_noticed(copy_of_the_course):
 def test_a_failing_notebook_fails_the_book(copy_of_the_course):
     root = copy_of_the_course
     path = root / "lectures" / f"{NAME}.ipynb"
-    path.write_text(path.read_text().replace("scorecard([", "assert False, 'as the test wants'\\n\",\n    \"scorecard([", 1))
+    path.write_text(
+        path.read_text().replace(
+            "scorecard([", "assert False, 'as the test wants'\\n\",\n    \"scorecard([", 1
+        )
+    )
     done = verb("execute", cwd=root, PYTHONPATH=str(root))
-    assert done.returncode == 2 and "as the test wants" in done.stderr and f"lectures/{NAME}" in done.stderr
+    assert (
+        done.returncode == 2
+        and "as the test wants" in done.stderr
+        and f"lectures/{NAME}" in done.stderr
+    )
 
 
 @pytest.mark.parametrize("room", ["lectures", "solutions"])
@@ -107,13 +156,21 @@ def test_a_missing_notebook_gets_a_sentence(room, copy_of_the_course):
     root = copy_of_the_course
     (root / room / f"{NAME}.ipynb").unlink()
     done = verb("book", cwd=root, PYTHONPATH=str(root))
-    assert done.returncode == 2 and f"{room}/{NAME}, which does not exist" in done.stderr and done.stderr.count("\n") == 1
+    assert (
+        done.returncode == 2
+        and f"{room}/{NAME}, which does not exist" in done.stderr
+        and done.stderr.count("\n") == 1
+    )
 
 
 def test_prose_changes_run_nothing(copy_of_the_course):
     root = copy_of_the_course
     path = root / "lectures" / f"{NAME}.ipynb"
-    path.write_text(path.read_text().replace("## Summary", "## Summary\\n\",\n    \"\\n\",\n    \"A new paragraph.", 1))
+    path.write_text(
+        path.read_text().replace(
+            "## Summary", '## Summary\\n",\n    "\\n",\n    "A new paragraph.', 1
+        )
+    )
     assert "nothing was run" in verb("execute", cwd=root, PYTHONPATH=str(root)).stdout
 
 
@@ -123,7 +180,11 @@ def test_serve_says_when_the_port_is_busy():
         busy.listen()
         port = busy.getsockname()[1]
         done = verb("serve", "--port", str(port))
-    assert done.returncode == 2 and f"Port {port} is in use" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2
+        and f"Port {port} is in use" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_serve_says_when_there_is_no_book():
@@ -134,7 +195,11 @@ def test_serve_says_when_there_is_no_book():
 def test_make_says_when_python_is_missing(tmp_path):
     for python in ("/no/such/python", ""):
         done = run("make", "book", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}")
-        assert done.returncode != 0 and "Python 3.11 or later" in done.stderr and "Traceback" not in done.stderr
+        assert (
+            done.returncode != 0
+            and "Python 3.11 or later" in done.stderr
+            and "Traceback" not in done.stderr
+        )
 
 
 def test_make_says_when_the_installation_fails(tmp_path):
@@ -146,14 +211,25 @@ def test_make_says_when_the_installation_fails(tmp_path):
 
 def test_make_targets_are_told():
     text = run("make", "help").stdout
-    assert all(re.search(rf"^{target}\s", text, re.MULTILINE) for target in ("book", "serve", "lab", "grade", "test", "sync", "bench"))
+    assert all(
+        re.search(rf"^{target}\s", text, re.MULTILINE)
+        for target in ("book", "serve", "lab", "grade", "test", "sync", "bench")
+    )
 
 
 def test_requirements_admit_colab():
     """A reader's requirements admit Colab's pins, so installing them there changes neither jax nor numpy."""
     from packaging.requirements import Requirement
-    pins = dict(line.split("==") for line in (ROOT / "constraints-colab.txt").read_text().split() if "==" in line)
+
+    pins = dict(
+        line.split("==")
+        for line in (ROOT / "constraints-colab.txt").read_text().split()
+        if "==" in line
+    )
     for line in (ROOT / "requirements.txt").read_text().splitlines():
         if line := line.split("#")[0].strip():
             requirement = Requirement(line)
-            assert requirement.specifier.contains(pins.get(requirement.name, "0")) or requirement.name not in pins, line
+            assert (
+                requirement.specifier.contains(pins.get(requirement.name, "0"))
+                or requirement.name not in pins
+            ), line

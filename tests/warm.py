@@ -9,7 +9,7 @@ import signal
 
 from course.notebooks import exercise_of, path_of, read, tags
 
-LIMIT = 60    # seconds for one answer
+LIMIT = 60  # seconds for one answer
 
 
 def code(name: str, room: str = "solutions"):
@@ -20,10 +20,11 @@ def code(name: str, room: str = "solutions"):
 def given(name: str) -> dict:
     """The names of the setup and define cells of solutions/`name`."""
     import matplotlib
+
     matplotlib.use("agg")
     names: dict = {"__name__": "__main__"}
     for cell in code(name):
-        if {"setup", "define"} & set(tags(cell)):
+        if {"setup", "define", "given"} & set(tags(cell)):
             exec(compile(cell.source, f"<{name}#{cell['id']}>", "exec"), names)
     return names
 
@@ -52,7 +53,9 @@ def run(name: str, exercise: str, answer: str) -> str:
 @functools.cache
 def expected(name: str, exercise: str, seed: str) -> str:
     """What the checks print for the course's own solution; `seed` is the COURSE_SEED in force."""
-    source = next(c.source for c in code(name) if "solution" in tags(c) and exercise_of(c) == exercise)
+    source = next(
+        c.source for c in code(name) if "solution" in tags(c) and exercise_of(c) == exercise
+    )
     return run(name, exercise, source)
 
 
@@ -61,6 +64,6 @@ def accepted(name: str, exercise: str, answer: str, seed: str) -> tuple[bool, st
     want = expected(name, exercise, seed)
     try:
         got = run(name, exercise, answer)
-    except Exception as error:    # any exception of an answer is a refusal, and its text the reason
+    except Exception as error:  # any exception of an answer is a refusal, and its text the reason
         return False, f"{type(error).__name__}: {error}"
     return got == want, "" if got == want else f"printed {got!r}, expected {want!r}"

@@ -7,8 +7,11 @@ from docutils import nodes
 def fold(app, document):
     for cell in document.findall(nodes.container):
         if cell.get("nb_element") == "cell_code" and "tag_setup" in cell["classes"]:
-            cell.attributes.update(hide_mode="input", prompt_show="Setup: show the code",
-                                   prompt_hide="Setup: hide the code")
+            cell.attributes.update(
+                hide_mode="input",
+                prompt_show="Setup: show the code",
+                prompt_hide="Setup: hide the code",
+            )
 
 
 def setup(app):

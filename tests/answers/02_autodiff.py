@@ -16,8 +16,10 @@ SYLVESTER = "S = scipy.linalg.solve_sylvester(A.T, B.T, g)\n    return -S @ X.T,
 
 
 def rules(hypot=HYPOT, softmax=SOFTMAX, sylvester=SYLVESTER):
-    return (f"# Exercise 2.1\n{SUM_TO}def hypot_vjp(g, z, x, y):\n    {hypot}\n\n\ndef softmax_vjp(g, p, x):\n    {softmax}\n\n\n"
-            f"def sylvester_vjp(g, X, A, B, C):\n    {sylvester}\n")
+    return (
+        f"# Exercise 2.1\n{SUM_TO}def hypot_vjp(g, z, x, y):\n    {hypot}\n\n\ndef softmax_vjp(g, p, x):\n    {softmax}\n\n\n"
+        f"def sylvester_vjp(g, X, A, B, C):\n    {sylvester}\n"
+    )
 
 
 LOOP = """step = lambda x, t: x - f(x, t) / jax.grad(f)(x, t)
@@ -29,8 +31,10 @@ IMPLICIT = "fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -jnp.dot(ft, dthe
 
 
 def newton(loop=LOOP, implicit=IMPLICIT):
-    return (f"# Exercise 2.2\ndef newton_jvp(f, x, theta, dtheta):\n    {loop}\n\n\n"
-            f"def implicit_jvp(f, x, theta, dtheta):\n    {implicit}\n")
+    return (
+        f"# Exercise 2.2\ndef newton_jvp(f, x, theta, dtheta):\n    {loop}\n\n\n"
+        f"def implicit_jvp(f, x, theta, dtheta):\n    {implicit}\n"
+    )
 
 
 BEST = """from functools import lru_cache
@@ -44,10 +48,15 @@ BEST = """from functools import lru_cache
     return c(0, len(sizes) - 1)"""
 
 
-def counting(forward="return sizes[0] * int(np.dot(sizes[1:], sizes[:-1]))",
-             reverse="return sizes[-1] * int(np.dot(sizes[1:], sizes[:-1]))", best=BEST):
-    return (f"# Exercise 2.3\ndef forward_cost(sizes):\n    {forward}\n\n\ndef reverse_cost(sizes):\n    {reverse}\n\n\n"
-            f"def best_cost(sizes):\n    {best}\n")
+def counting(
+    forward="return sizes[0] * int(np.dot(sizes[1:], sizes[:-1]))",
+    reverse="return sizes[-1] * int(np.dot(sizes[1:], sizes[:-1]))",
+    best=BEST,
+):
+    return (
+        f"# Exercise 2.3\ndef forward_cost(sizes):\n    {forward}\n\n\ndef reverse_cost(sizes):\n    {reverse}\n\n\n"
+        f"def best_cost(sizes):\n    {best}\n"
+    )
 
 
 def chain(body):
@@ -72,22 +81,30 @@ SEGMENTS = """m = max(1, int(n ** 0.5))
     return g, np.array(bars)"""
 
 
-def sorting(a, b="r = y - X @ theta\n    keep = np.argsort(abs(r))[:h]\n    return -2 * r[keep] @ X[keep]"):
+def sorting(
+    a, b="r = y - X @ theta\n    keep = np.argsort(abs(r))[:h]\n    return -2 * r[keep] @ X[keep]"
+):
     return f"# Exercise 2.5\ndef rank_loss_grad(x, c):\n    {a}\n\n\ndef trimmed_grad(theta, X, y, h):\n    {b}\n"
 
 
 RANKS = "return c[np.argsort(np.argsort(x))] * x"
 MUL = "return np.array([sum(a[j] * b[k - j] for j in range(k + 1)) for k in range(4)])"
-DIV = ("z0 = a[0] / b[0]\n    z1 = (a[1] - b[1] * z0) / b[0]\n    z2 = (a[2] - b[1] * z1 - b[2] * z0) / b[0]\n"
-       "    return np.array([z0, z1, z2, (a[3] - b[1] * z2 - b[2] * z1 - b[3] * z0) / b[0]])")
+DIV = (
+    "z0 = a[0] / b[0]\n    z1 = (a[1] - b[1] * z0) / b[0]\n    z2 = (a[2] - b[1] * z1 - b[2] * z0) / b[0]\n"
+    "    return np.array([z0, z1, z2, (a[3] - b[1] * z2 - b[2] * z1 - b[3] * z0) / b[0]])"
+)
 EXP = "return np.exp(a[0]) * np.array([1, a[1], a[2] + a[1]**2 / 2, a[3] + a[1] * a[2] + a[1]**3 / 6])"
-SIN = ("s, c = np.sin(a[0]), np.cos(a[0])\n    return np.array([s, c * a[1], c * a[2] - s * a[1]**2 / 2, "
-       "c * a[3] - s * a[1] * a[2] - c * a[1]**3 / 6])")
+SIN = (
+    "s, c = np.sin(a[0]), np.cos(a[0])\n    return np.array([s, c * a[1], c * a[2] - s * a[1]**2 / 2, "
+    "c * a[3] - s * a[1] * a[2] - c * a[1]**3 / 6])"
+)
 
 
 def jets(mul=MUL, div=DIV, exp=EXP, sin=SIN):
-    return (f"# Exercise 2.6\ndef mul(a, b):\n    {mul}\n\n\ndef div(a, b):\n    {div}\n\n\n"
-            f"def exp(a):\n    {exp}\n\n\ndef sin(a):\n    {sin}\n")
+    return (
+        f"# Exercise 2.6\ndef mul(a, b):\n    {mul}\n\n\ndef div(a, b):\n    {div}\n\n\n"
+        f"def exp(a):\n    {exp}\n\n\ndef sin(a):\n    {sin}\n"
+    )
 
 
 ANSWERS = {
@@ -96,19 +113,27 @@ ANSWERS = {
             "with numpy": rules(),
             "by dense Jacobians": rules(
                 softmax="J = np.einsum('...i,ij->...ij', p, np.eye(p.shape[-1])) - p[..., :, None] * p[..., None, :]\n"
-                        "    return np.einsum('...ij,...i->...j', J, g)",
+                "    return np.einsum('...ij,...i->...j', J, g)",
                 sylvester="m, n = C.shape\n    M = np.kron(A.T, np.eye(n)) + np.kron(np.eye(m), B)\n"
-                          "    S = np.linalg.solve(M, g.ravel()).reshape(m, n)\n    return -np.outer(S[:, 0], X[:, 0]) "
-                          "- sum(np.outer(S[:, k], X[:, k]) for k in range(1, n)), -(X.T @ S), S"),
+                "    S = np.linalg.solve(M, g.ravel()).reshape(m, n)\n    return -np.outer(S[:, 0], X[:, 0]) "
+                "- sum(np.outer(S[:, k], X[:, k]) for k in range(1, n)), -(X.T @ S), S",
+            ),
             "hypot by jax": rules(hypot="return jax.vjp(jnp.hypot, x, y)[1](g)"),
         },
         "wrong": {
             "no sum over repeated axes": rules(hypot="return g * x / z, g * y / z"),
             "x alone": rules(hypot="return [sum_to(g * x / z, x.shape)]"),
-            "single precision": rules(softmax="return np.float32(p * (g - np.sum(g * p, axis=-1, keepdims=True)))"),
+            "single precision": rules(
+                softmax="return np.float32(p * (g - np.sum(g * p, axis=-1, keepdims=True)))"
+            ),
             "mean over repeated axes": rules(hypot=HYPOT).replace("c.sum(", "c.mean("),
-            "leading axes only": rules().replace("        if n == 1:\n            c = c.sum(axis=k, keepdims=True)\n", "        pass\n"),
-            "x and y swapped": rules(hypot="return sum_to(g * y / z, x.shape), sum_to(g * x / z, y.shape)"),
+            "leading axes only": rules().replace(
+                "        if n == 1:\n            c = c.sum(axis=k, keepdims=True)\n",
+                "        pass\n",
+            ),
+            "x and y swapped": rules(
+                hypot="return sum_to(g * y / z, x.shape), sum_to(g * x / z, y.shape)"
+            ),
             "diagonal of the softmax alone": rules(softmax="return g * p * (1 - p)"),
             "not contracted": rules(softmax="return p * (g - g * p)"),
             "second axis": rules(softmax="return p * (g - np.sum(g * p, axis=1, keepdims=True))"),
@@ -116,41 +141,68 @@ ANSWERS = {
             "sum over all axes": rules(softmax="return p * (g - np.sum(g * p))"),
             "not transposed": rules(sylvester=SYLVESTER.replace("A.T, B.T", "A, B")),
             "sign": rules(sylvester=SYLVESTER.replace("-S @ X.T, -X.T", "S @ X.T, X.T")),
-            "wrong side": rules(sylvester="S = scipy.linalg.solve_sylvester(A.T, B.T, g)\n    return -X @ S.T, -S.T @ X, S"),
+            "wrong side": rules(
+                sylvester="S = scipy.linalg.solve_sylvester(A.T, B.T, g)\n    return -X @ S.T, -S.T @ X, S"
+            ),
         },
     },
     "2.2": {
         "right": {
             "fixed number of steps": newton(),
             "with numbers of jax": newton(
-                LOOP.replace("for _ in range(40):\n        x, dx =", "settled = False\n    while not settled:\n        y, dy =").replace(
-                    "    return x, dx", "        settled = jnp.allclose(jnp.array([y, dy]), jnp.array([x, dx]), rtol=1e-13, atol=1e-13)\n"
-                    "        x, dx = y, dy\n    return x, dx"),
-                "return -jax.jvp(lambda t: f(x, t), (theta,), (dtheta,))[1] / jax.jvp(lambda x: f(x, theta), (x,), (1.0,))[1]"),
-            "root, then its equation": newton("for _ in range(60):\n        x = x - f(x, theta) / jax.grad(f)(x, theta)\n"
-                                              "    return x, implicit_jvp(f, x, theta, dtheta)"),
+                LOOP.replace(
+                    "for _ in range(40):\n        x, dx =",
+                    "settled = False\n    while not settled:\n        y, dy =",
+                ).replace(
+                    "    return x, dx",
+                    "        settled = jnp.allclose(jnp.array([y, dy]), jnp.array([x, dx]), rtol=1e-13, atol=1e-13)\n"
+                    "        x, dx = y, dy\n    return x, dx",
+                ),
+                "return -jax.jvp(lambda t: f(x, t), (theta,), (dtheta,))[1] / jax.jvp(lambda x: f(x, theta), (x,), (1.0,))[1]",
+            ),
+            "root, then its equation": newton(
+                "for _ in range(60):\n        x = x - f(x, theta) / jax.grad(f)(x, theta)\n"
+                "    return x, implicit_jvp(f, x, theta, dtheta)"
+            ),
         },
         "wrong": {
-            "stops with the value": newton(LOOP.replace("for _ in range(40):", "while abs(f(x, theta)) > 1e-12:")),
+            "stops with the value": newton(
+                LOOP.replace("for _ in range(40):", "while abs(f(x, theta)) > 1e-12:")
+            ),
             "tangent of theta dropped": newton(LOOP.replace("(dx, dtheta)", "(dx, 0 * dtheta)")),
             "one step": newton(LOOP.replace("range(40)", "range(1)")),
             "sign of the step": newton(LOOP.replace("x - f(x, t)", "x + f(x, t)")),
-            "detached slope": newton(LOOP.replace("/ jax.grad(f)(x, t)", "/ jax.lax.stop_gradient(jax.grad(f)(x, t) * 1.1)").replace("40", "5")),
-            "implicit by finite differences": newton(implicit="root = lambda t: newton_jvp(f, x, t, dtheta)[0]\n"
-                                                     "    return (root(theta + 1e-5 * dtheta) - root(theta - 1e-5 * dtheta)) / 2e-5"),
+            "detached slope": newton(
+                LOOP.replace(
+                    "/ jax.grad(f)(x, t)", "/ jax.lax.stop_gradient(jax.grad(f)(x, t) * 1.1)"
+                ).replace("40", "5")
+            ),
+            "implicit by finite differences": newton(
+                implicit="root = lambda t: newton_jvp(f, x, t, dtheta)[0]\n"
+                "    return (root(theta + 1e-5 * dtheta) - root(theta - 1e-5 * dtheta)) / 2e-5"
+            ),
             "implicit by the loop": newton(implicit="return newton_jvp(f, x, theta, dtheta)[1]"),
             "implicit sign": newton(implicit=IMPLICIT.replace("return -", "return ")),
-            "two parameters alone": newton(implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -(ft[0] * dtheta[0] + ft[1] * dtheta[1]) / fx"),
-            "implicit upside down": newton(implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -fx / jnp.dot(ft, dtheta)"),
-            "implicit without direction": newton(implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -jnp.sum(ft) / fx"),
+            "two parameters alone": newton(
+                implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -(ft[0] * dtheta[0] + ft[1] * dtheta[1]) / fx"
+            ),
+            "implicit upside down": newton(
+                implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -fx / jnp.dot(ft, dtheta)"
+            ),
+            "implicit without direction": newton(
+                implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -jnp.sum(ft) / fx"
+            ),
             "hard-coded": newton(implicit="return 0.5 * float(dtheta[0])"),
         },
     },
     "2.3": {
         "right": {
             "with numpy and recursion": counting(),
-            "a helper named product": counting().replace("def forward_cost", "def product(a, b):\n    return a * b\n\n\ndef forward_cost").replace(
-                "return sizes[-1] *", "return product(sizes[-1], 1) *"),
+            "a helper named product": counting()
+            .replace(
+                "def forward_cost", "def product(a, b):\n    return a * b\n\n\ndef forward_cost"
+            )
+            .replace("return sizes[-1] *", "return product(sizes[-1], 1) *"),
             "table of rows": counting(
                 forward="total = 0\n    for k in range(1, len(sizes)):\n        total += sizes[0] * sizes[k - 1] * sizes[k]\n    return total",
                 best="""L = len(sizes) - 1
@@ -158,23 +210,38 @@ ANSWERS = {
     for i in range(L - 2, -1, -1):
         for j in range(i + 2, L + 1):
             M[i][j] = min(M[i][k] + M[k][j] + sizes[i] * sizes[k] * sizes[j] for k in range(i + 1, j))
-    return M[0][L]"""),
+    return M[0][L]""",
+            ),
         },
         "wrong": {
-            "forward and reverse swapped": counting("return sizes[-1] * int(np.dot(sizes[1:], sizes[:-1]))",
-                                                    "return sizes[0] * int(np.dot(sizes[1:], sizes[:-1]))"),
+            "forward and reverse swapped": counting(
+                "return sizes[-1] * int(np.dot(sizes[1:], sizes[:-1]))",
+                "return sizes[0] * int(np.dot(sizes[1:], sizes[:-1]))",
+            ),
             "one vector": counting("return int(np.dot(sizes[1:], sizes[:-1]))"),
             "first layer free": counting("return sizes[0] * int(np.dot(sizes[2:], sizes[1:-1]))"),
-            "additions counted too": counting("return 2 * sizes[0] * int(np.dot(sizes[1:], sizes[:-1]))"),
-            "better of two modes": counting(best="return min(forward_cost(sizes), reverse_cost(sizes))"),
-            "greedy": counting(best="""s, total = list(sizes), 0
+            "additions counted too": counting(
+                "return 2 * sizes[0] * int(np.dot(sizes[1:], sizes[:-1]))"
+            ),
+            "better of two modes": counting(
+                best="return min(forward_cost(sizes), reverse_cost(sizes))"
+            ),
+            "greedy": counting(
+                best="""s, total = list(sizes), 0
     while len(s) > 2:
         k = max(range(1, len(s) - 1), key=lambda k: s[k])
         total += s[k - 1] * s[k] * s[k + 1]
         del s[k]
-    return total"""),
-            "left to right": counting(best="return sum(sizes[0] * sizes[k] * sizes[k + 1] for k in range(1, len(sizes) - 1))"),
-            "without a table": counting(best=BEST.replace("@lru_cache(None)\n    ", "").replace("from functools import lru_cache\n", "")),
+    return total"""
+            ),
+            "left to right": counting(
+                best="return sum(sizes[0] * sizes[k] * sizes[k + 1] for k in range(1, len(sizes) - 1))"
+            ),
+            "without a table": counting(
+                best=BEST.replace("@lru_cache(None)\n    ", "").replace(
+                    "from functools import lru_cache\n", ""
+                )
+            ),
         },
     },
     "2.4": {
@@ -239,24 +306,49 @@ ANSWERS = {
         x = step(x, w[k])
     for k in reversed(range(n)):
         g, bars[k] = pull(keep[k], w[k], g)
-    return g, bars""") + "State.__init__ = lambda self, value: setattr(self, 'value', value)\nState.__del__ = lambda self: None\n",
-            "state after the step": chain(SEGMENTS.replace("range(a, b - 1)", "range(a, b)").replace("g, bars[k] = pull(xs.pop(), w[k], g)",
-                                                                                                  "g, bars[k] = pull(xs[k - a + 1], w[k], g)")),
-            "weights reversed": chain(SEGMENTS.replace("return g, np.array(bars)", "return g, np.array(bars[::-1])")),
-            "last segment forgotten": chain(SEGMENTS.replace("in starts[::-1]", "in (starts[:-1] or starts)[::-1]")),
-            "only the gradient of the state": chain(SEGMENTS.replace("g, bars[k] = pull(xs.pop(), w[k], g)", "g = pull(xs.pop(), w[k], g)[0]")),
-            "cotangent not updated": chain(SEGMENTS.replace("g, bars[k] = pull(xs.pop(), w[k], g)", "bars[k] = pull(xs.pop(), w[k], g)[1]")),
-            "segments kept": chain(SEGMENTS.replace("bars = [0.0] * n", "bars, kept = [0.0] * n, []").replace(
-                "for k in range(b - 1, a - 1, -1):", "kept.append(list(xs))\n        for k in range(b - 1, a - 1, -1):")),
+    return g, bars""")
+            + "State.__init__ = lambda self, value: setattr(self, 'value', value)\nState.__del__ = lambda self: None\n",
+            "state after the step": chain(
+                SEGMENTS.replace("range(a, b - 1)", "range(a, b)").replace(
+                    "g, bars[k] = pull(xs.pop(), w[k], g)",
+                    "g, bars[k] = pull(xs[k - a + 1], w[k], g)",
+                )
+            ),
+            "weights reversed": chain(
+                SEGMENTS.replace("return g, np.array(bars)", "return g, np.array(bars[::-1])")
+            ),
+            "last segment forgotten": chain(
+                SEGMENTS.replace("in starts[::-1]", "in (starts[:-1] or starts)[::-1]")
+            ),
+            "only the gradient of the state": chain(
+                SEGMENTS.replace(
+                    "g, bars[k] = pull(xs.pop(), w[k], g)", "g = pull(xs.pop(), w[k], g)[0]"
+                )
+            ),
+            "cotangent not updated": chain(
+                SEGMENTS.replace(
+                    "g, bars[k] = pull(xs.pop(), w[k], g)", "bars[k] = pull(xs.pop(), w[k], g)[1]"
+                )
+            ),
+            "segments kept": chain(
+                SEGMENTS.replace("bars = [0.0] * n", "bars, kept = [0.0] * n, []").replace(
+                    "for k in range(b - 1, a - 1, -1):",
+                    "kept.append(list(xs))\n        for k in range(b - 1, a - 1, -1):",
+                )
+            ),
         },
     },
     "2.5": {
         "right": {
             "ranks": sorting(RANKS),
-            "by jax": sorting("return jax.grad(lambda x: 0.5 * jnp.sum(c * jnp.sort(x)**2))(jnp.asarray(x))",
-                              "return jax.grad(lambda t: jnp.sum(jnp.sort((y - X @ t)**2)[:h]))(jnp.asarray(theta))"),
-            "comparison of all pairs": sorting("rank = (x[:, None] > x[None]).sum(1)\n    return c[rank] * x",
-                                               "r = y - X @ theta\n    cut = np.sort(r**2)[h - 1]\n    return 2 * X.T @ np.where(r**2 <= cut, -r, 0)"),
+            "by jax": sorting(
+                "return jax.grad(lambda x: 0.5 * jnp.sum(c * jnp.sort(x)**2))(jnp.asarray(x))",
+                "return jax.grad(lambda t: jnp.sum(jnp.sort((y - X @ t)**2)[:h]))(jnp.asarray(theta))",
+            ),
+            "comparison of all pairs": sorting(
+                "rank = (x[:, None] > x[None]).sum(1)\n    return c[rank] * x",
+                "r = y - X @ theta\n    cut = np.sort(r**2)[h - 1]\n    return 2 * X.T @ np.where(r**2 <= cut, -r, 0)",
+            ),
         },
         "wrong": {
             "argsort for ranks": sorting("return c[np.argsort(x)] * x"),
@@ -264,14 +356,31 @@ ANSWERS = {
             "factor two": sorting("return 2 * c[np.argsort(np.argsort(x))] * x"),
             "weights without order": sorting("return c * x"),
             "descending": sorting("return c[np.argsort(np.argsort(-x))] * x"),
-            "nine entries": sorting("z = np.zeros(9)\n    z[np.argsort(x)] = c * np.sort(x)\n    return z"),
+            "nine entries": sorting(
+                "z = np.zeros(9)\n    z[np.argsort(x)] = c * np.sort(x)\n    return z"
+            ),
             "sorts its argument": sorting("x.sort()\n    return c * x"),
-            "two parameters alone": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(abs(r))[:h]\n    return np.array([-2 * r[keep] @ X[keep, 0], -2 * r[keep] @ X[keep, 1]])"),
+            "two parameters alone": sorting(
+                RANKS,
+                "r = y - X @ theta\n    keep = np.argsort(abs(r))[:h]\n    return np.array([-2 * r[keep] @ X[keep, 0], -2 * r[keep] @ X[keep, 1]])",
+            ),
             "all residuals": sorting(RANKS, "return -2 * X.T @ (y - X @ theta)"),
-            "largest residuals": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(abs(r))[-h:]\n    return -2 * r[keep] @ X[keep]"),
-            "signed order": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(r)[:h]\n    return -2 * r[keep] @ X[keep]"),
-            "fourteen residuals, hard-coded": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(abs(r))[:14]\n    return -2 * r[keep] @ X[keep]"),
-            "sign": sorting(RANKS, "r = y - X @ theta\n    keep = np.argsort(abs(r))[:h]\n    return 2 * r[keep] @ X[keep]"),
+            "largest residuals": sorting(
+                RANKS,
+                "r = y - X @ theta\n    keep = np.argsort(abs(r))[-h:]\n    return -2 * r[keep] @ X[keep]",
+            ),
+            "signed order": sorting(
+                RANKS,
+                "r = y - X @ theta\n    keep = np.argsort(r)[:h]\n    return -2 * r[keep] @ X[keep]",
+            ),
+            "fourteen residuals, hard-coded": sorting(
+                RANKS,
+                "r = y - X @ theta\n    keep = np.argsort(abs(r))[:14]\n    return -2 * r[keep] @ X[keep]",
+            ),
+            "sign": sorting(
+                RANKS,
+                "r = y - X @ theta\n    keep = np.argsort(abs(r))[:h]\n    return 2 * r[keep] @ X[keep]",
+            ),
         },
     },
     "2.6": {
@@ -282,17 +391,22 @@ ANSWERS = {
                 div="M = sum(b[k] * np.eye(4, k=-k) for k in range(4))\n    return np.linalg.solve(M, a)",
                 exp="u = np.array([0, *a[1:]])\n    return np.exp(a[0]) * (np.eye(4)[0] + u + mul(u, u) / 2 + mul(u, mul(u, u)) / 6)",
                 sin="u = np.array([0, *a[1:]])\n    u2 = mul(u, u)\n    u3 = mul(u, u2)\n"
-                    "    return np.sin(a[0]) * (np.eye(4)[0] - u2 / 2) + np.cos(a[0]) * (u - u3 / 6)"),
+                "    return np.sin(a[0]) * (np.eye(4)[0] - u2 / 2) + np.cos(a[0]) * (u - u3 / 6)",
+            ),
         },
         "wrong": {
             "entry by entry": jets(mul="return a * b"),
-            "derivatives instead of coefficients": jets(mul="return np.array([a[0]*b[0], a[0]*b[1]+a[1]*b[0], a[0]*b[2]+2*a[1]*b[1]+a[2]*b[0], "
-                                                            "a[0]*b[3]+3*a[1]*b[2]+3*a[2]*b[1]+a[3]*b[0]])"),
+            "derivatives instead of coefficients": jets(
+                mul="return np.array([a[0]*b[0], a[0]*b[1]+a[1]*b[0], a[0]*b[2]+2*a[1]*b[1]+a[2]*b[0], "
+                "a[0]*b[3]+3*a[1]*b[2]+3*a[2]*b[1]+a[3]*b[0]])"
+            ),
             "division by the value alone": jets(div="return a / b[0]"),
             "sign in the division": jets(div=DIV.replace("- b[2] * z0", "+ b[2] * z0")),
             "exp to first order": jets(exp="return np.exp(a[0]) * np.array([1, a[1], a[2], a[3]])"),
             "exp without one half": jets(exp=EXP.replace("a[1]**2 / 2", "a[1]**2")),
-            "sign of the cosine's derivative": jets(sin=SIN.replace("- s * a[1]**2", "+ s * a[1]**2")),
+            "sign of the cosine's derivative": jets(
+                sin=SIN.replace("- s * a[1]**2", "+ s * a[1]**2")
+            ),
             "missing mixed term": jets(sin=SIN.replace(" - s * a[1] * a[2]", "")),
         },
     },

@@ -10,8 +10,10 @@ RULE = """x, dx = primals[0], tangents[0]
 
 
 def lse(value=VALUE, rule=RULE):
-    return (f"# Exercise 3.1\n@jax.custom_jvp\ndef logsumexp(x):\n    {value}\n\n\n@logsumexp.defjvp\n"
-            f"def logsumexp_jvp(primals, tangents):\n    {rule}\n")
+    return (
+        f"# Exercise 3.1\n@jax.custom_jvp\ndef logsumexp(x):\n    {value}\n\n\n@logsumexp.defjvp\n"
+        f"def logsumexp_jvp(primals, tangents):\n    {rule}\n"
+    )
 
 
 CALL = "return jax.pure_callback(kepler_solver, jax.ShapeDtypeStruct(jnp.shape(M), float), e, M, vmap_method='broadcast_all')"
@@ -29,8 +31,10 @@ NEWTON = """def newton(e, M):
 
 
 def orbit(rule=ORBIT, call=CALL):
-    return (f"# Exercise 3.2\n@jax.custom_jvp\ndef anomaly(e, M):\n    {call}\n\n\n@anomaly.defjvp\n"
-            f"def anomaly_jvp(primals, tangents):\n    {rule}\n")
+    return (
+        f"# Exercise 3.2\n@jax.custom_jvp\ndef anomaly(e, M):\n    {call}\n\n\n@anomaly.defjvp\n"
+        f"def anomaly_jvp(primals, tangents):\n    {rule}\n"
+    )
 
 
 AIRY = """# Exercise 3.3
@@ -148,22 +152,39 @@ ANSWERS = {
     "3.1": {
         "right": {
             "largest taken out": lse(),
-            "softmax by hand": lse(rule="""x, dx = primals[0], tangents[0]
+            "softmax by hand": lse(
+                rule="""x, dx = primals[0], tangents[0]
     y = logsumexp(x)
     p = jnp.where(x == -jnp.inf, 0.0, jnp.exp(jnp.where(x == -jnp.inf, 0.0, x) - jnp.where(y == -jnp.inf, 0.0, y)[..., None]))
-    return y, jnp.einsum('...i,...i->...', p, dx)"""),
+    return y, jnp.einsum('...i,...i->...', p, dx)"""
+            ),
         },
         "wrong": {
             "naive value": lse(value="return jnp.log(jnp.sum(jnp.exp(x), axis=-1))"),
-            "all of minus infinity": lse(value="top = jnp.max(x, axis=-1)\n    return top + jnp.log(jnp.sum(jnp.exp(x - top[..., None]), axis=-1))"),
-            "NaN in the rule": lse(rule="x, dx = primals[0], tangents[0]\n    y = logsumexp(x)\n    return y, jnp.sum(jnp.exp(x - y[..., None]) * dx, -1)"),
-            "sums everything": lse(value="top = jax.lax.stop_gradient(jnp.max(x))\n    return top + jnp.log(jnp.sum(jnp.exp(x - top)))"),
-            "detached rule": lse(rule=RULE.replace("return y, (p", "p = jax.lax.stop_gradient(p)\n    return y, (p")),
-            "largest entry alone": lse(rule="x, dx = primals[0], tangents[0]\n    return logsumexp(x), jnp.take_along_axis(dx, jnp.argmax(x, -1)[..., None], -1)[..., 0]"),
-            "naive softmax": lse(rule="x, dx = primals[0], tangents[0]\n    w = jnp.exp(x)\n    return logsumexp(x), jnp.sum(w * dx, -1) / jnp.sum(w, -1)"),
+            "all of minus infinity": lse(
+                value="top = jnp.max(x, axis=-1)\n    return top + jnp.log(jnp.sum(jnp.exp(x - top[..., None]), axis=-1))"
+            ),
+            "NaN in the rule": lse(
+                rule="x, dx = primals[0], tangents[0]\n    y = logsumexp(x)\n    return y, jnp.sum(jnp.exp(x - y[..., None]) * dx, -1)"
+            ),
+            "sums everything": lse(
+                value="top = jax.lax.stop_gradient(jnp.max(x))\n    return top + jnp.log(jnp.sum(jnp.exp(x - top)))"
+            ),
+            "detached rule": lse(
+                rule=RULE.replace("return y, (p", "p = jax.lax.stop_gradient(p)\n    return y, (p")
+            ),
+            "largest entry alone": lse(
+                rule="x, dx = primals[0], tangents[0]\n    return logsumexp(x), jnp.take_along_axis(dx, jnp.argmax(x, -1)[..., None], -1)[..., 0]"
+            ),
+            "naive softmax": lse(
+                rule="x, dx = primals[0], tangents[0]\n    w = jnp.exp(x)\n    return logsumexp(x), jnp.sum(w * dx, -1) / jnp.sum(w, -1)"
+            ),
             "library's in a primitive": lse(value="return jax.nn.logsumexp(x, axis=-1)"),
-            "library's under another name": "from jax.scipy.special import logsumexp as other\n" + lse(value="return other(x, axis=-1)"),
-            "pairs by the library": lse(value="y = x[..., 0]\n    for k in range(1, x.shape[-1]):\n        y = jnp.logaddexp(y, x[..., k])\n    return y"),
+            "library's under another name": "from jax.scipy.special import logsumexp as other\n"
+            + lse(value="return other(x, axis=-1)"),
+            "pairs by the library": lse(
+                value="y = x[..., 0]\n    for k in range(1, x.shape[-1]):\n        y = jnp.logaddexp(y, x[..., k])\n    return y"
+            ),
             "no primitive": "# Exercise 3.1\ndef logsumexp(x):\n    return jax.nn.logsumexp(x, axis=-1)\n",
             "hard-coded": "# Exercise 3.1\n@jax.custom_jvp\ndef logsumexp(x):\n    return jnp.array([4.1, 5.2, 6.3])\n\n\nlogsumexp.defjvp(lambda p, t: (logsumexp(*p), jnp.zeros(3)))\n",
         },
@@ -180,13 +201,24 @@ ANSWERS = {
         "wrong": {
             "sign of the cosine": orbit(ORBIT.replace("1 - e", "1 + e")),
             "sign of the sine": orbit(ORBIT.replace("return E, jnp.sin", "return E, -jnp.sin")),
-            "e forgotten": orbit("e, M = primals\n    E = anomaly(e, M)\n    return E, tangents[1] / (1 - e * jnp.cos(E))"),
-            "detached": orbit(ORBIT.replace("E = anomaly(e, M)", "E = jax.lax.stop_gradient(anomaly(e, M))")),
+            "e forgotten": orbit(
+                "e, M = primals\n    E = anomaly(e, M)\n    return E, tangents[1] / (1 - e * jnp.cos(E))"
+            ),
+            "detached": orbit(
+                ORBIT.replace("E = anomaly(e, M)", "E = jax.lax.stop_gradient(anomaly(e, M))")
+            ),
             "M for E": orbit(ORBIT.replace("jnp.cos(E)", "jnp.cos(M)")),
             "no factor e": orbit(ORBIT.replace("1 - e * jnp.cos", "1 - jnp.cos")),
-            "Newton's method in place of the solver": "# Exercise 3.2\n" + NEWTON + "anomaly = newton\n",
-            "Newton's method in the rule": orbit("return anomaly(*primals), jax.jvp(newton, primals, tangents)[1]") + NEWTON,
-            "finite differences": orbit("(e, M), (de, dM) = primals, tangents\n    h = 1e-5\n    return anomaly(e, M), (anomaly(e + h * de, M + h * dM) - anomaly(e, M)) / h"),
+            "Newton's method in place of the solver": "# Exercise 3.2\n"
+            + NEWTON
+            + "anomaly = newton\n",
+            "Newton's method in the rule": orbit(
+                "return anomaly(*primals), jax.jvp(newton, primals, tangents)[1]"
+            )
+            + NEWTON,
+            "finite differences": orbit(
+                "(e, M), (de, dM) = primals, tangents\n    h = 1e-5\n    return anomaly(e, M), (anomaly(e + h * de, M + h * dM) - anomaly(e, M)) / h"
+            ),
             "hard-coded": "# Exercise 3.2\ndef anomaly(e, M):\n    return jnp.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])\n",
         },
     },
@@ -195,10 +227,17 @@ ANSWERS = {
         "wrong": {
             "pull-back only": VJP_ONLY,
             "sign of x": AIRY.replace("primals[0] * airy", "-primals[0] * airy"),
-            "second derivative without x": AIRY.replace("primals[0] * airy(primals[0])", "airy(primals[0])"),
+            "second derivative without x": AIRY.replace(
+                "primals[0] * airy(primals[0])", "airy(primals[0])"
+            ),
             "Bi": AIRY.replace("[k])", "[k + 2])"),
-            "tangent forgotten": AIRY.replace("slope(primals[0]) * tangents[0]\n\n\n@slope", "slope(primals[0]) + 0 * tangents[0]\n\n\n@slope"),
-            "x detached": AIRY.replace("primals[0] * airy", "jax.lax.stop_gradient(primals[0]) * airy"),
+            "tangent forgotten": AIRY.replace(
+                "slope(primals[0]) * tangents[0]\n\n\n@slope",
+                "slope(primals[0]) + 0 * tangents[0]\n\n\n@slope",
+            ),
+            "x detached": AIRY.replace(
+                "primals[0] * airy", "jax.lax.stop_gradient(primals[0]) * airy"
+            ),
             "no rule": "# Exercise 3.3\ndef airy(x):\n    x = jnp.asarray(x, float)\n    return jax.pure_callback(lambda x: scipy.special.airy(x)[0], jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method='expand_dims')\n",
             "hard-coded": "# Exercise 3.3\ndef airy(x):\n    return 0.355028053887817 - 0.258819403792807 * jnp.asarray(x)\n",
         },
@@ -206,18 +245,28 @@ ANSWERS = {
     "3.4": {
         "right": {"push of a push": fixed(SECOND), "term by term": fixed(TERMS)},
         "wrong": {
-            "iterated": fixed("g = lambda t: jax.lax.fori_loop(0, 500, lambda _, y: f(y, t), x)\n    return jax.jacfwd(g)(theta), jax.jacfwd(jax.jacfwd(g))(theta)"),
-            "series for the inverse": fixed(TERMS.replace("jnp.linalg.solve(A, ", "neumann(A, ")) + "\n\ndef neumann(A, b):\n    y = b\n"
-                                      "    for _ in range(400):\n        y = b + y - A @ y\n    return y\n",
+            "iterated": fixed(
+                "g = lambda t: jax.lax.fori_loop(0, 500, lambda _, y: f(y, t), x)\n    return jax.jacfwd(g)(theta), jax.jacfwd(jax.jacfwd(g))(theta)"
+            ),
+            "series for the inverse": fixed(TERMS.replace("jnp.linalg.solve(A, ", "neumann(A, "))
+            + "\n\ndef neumann(A, b):\n    y = b\n"
+            "    for _ in range(400):\n        y = b + y - A @ y\n    return y\n",
             "difference of first derivatives": fixed(
                 "one = lambda x, t: jnp.linalg.solve(jnp.eye(x.size) - jax.jacfwd(f)(x, t), jax.jacfwd(f, 1)(x, t))\n    h, d = 1e-4, one(x, theta)\n"
-                "    return d, (one(x + h * d, theta + h) - one(x - h * d, theta - h)) / (2 * h)"),
+                "    return d, (one(x + h * d, theta + h) - one(x - h * d, theta - h)) / (2 * h)"
+            ),
             "mixed term once": fixed(TERMS.replace("2 * fxt", "fxt")),
-            "no curvature in x": fixed(TERMS.replace(" + jnp.einsum('ijk,j,k', fxx, one, one)", "")),
+            "no curvature in x": fixed(
+                TERMS.replace(" + jnp.einsum('ijk,j,k', fxx, one, one)", "")
+            ),
             "transposed": fixed(TERMS.replace("solve(A,", "solve(A.T,")),
             "sign": fixed(TERMS.replace("jnp.eye(x.size) -", "jnp.eye(x.size) +")),
-            "not solved": fixed("one = jax.jacfwd(f, 1)(x, theta)\n    return one, jax.jacfwd(jax.jacfwd(f, 1), 1)(x, theta)"),
-            "differentiates a constant x": fixed(TERMS.replace("ftt + 2 * fxt @ one + jnp.einsum('ijk,j,k', fxx, one, one)", "ftt")),
+            "not solved": fixed(
+                "one = jax.jacfwd(f, 1)(x, theta)\n    return one, jax.jacfwd(jax.jacfwd(f, 1), 1)(x, theta)"
+            ),
+            "differentiates a constant x": fixed(
+                TERMS.replace("ftt + 2 * fxt @ one + jnp.einsum('ijk,j,k', fxx, one, one)", "ftt")
+            ),
             "one half": fixed(TERMS.replace("fxx, one, one)", "fxx, one, one) / 2")),
             "hard-coded": fixed("return 0.5 * jnp.ones(x.size), -0.2 * jnp.ones(x.size)"),
         },
@@ -226,10 +275,17 @@ ANSWERS = {
         "right": {"flip the momentum": leapfrog(), "step undone by hand": leapfrog(INVERSE)},
         "wrong": {
             "stored": "# Exercise 3.5\ndef simulate(theta, state, steps):\n    return jax.lax.scan(lambda s, _: (leap(theta, s), None), state, length=steps)[0]\n",
-            "checkpoints": ("# Exercise 3.5\ndef simulate(theta, state, steps):\n    m = next(m for m in range(int(steps ** 0.5), 0, -1) if steps % m == 0)\n"
-                            "    inner = jax.checkpoint(lambda s: jax.lax.scan(lambda s, _: (leap(theta, s), None), s, length=m)[0])\n"
-                            "    return jax.lax.scan(lambda s, _: (inner(s), None), state, length=steps // m)[0]\n"),
-            "pulled at the state after": leapfrog(BACK.replace("more, bar = jax.vjp(leap, theta, (q, p))", "more, bar = jax.vjp(leap, theta, c[0])")),
+            "checkpoints": (
+                "# Exercise 3.5\ndef simulate(theta, state, steps):\n    m = next(m for m in range(int(steps ** 0.5), 0, -1) if steps % m == 0)\n"
+                "    inner = jax.checkpoint(lambda s: jax.lax.scan(lambda s, _: (leap(theta, s), None), s, length=m)[0])\n"
+                "    return jax.lax.scan(lambda s, _: (inner(s), None), state, length=steps // m)[0]\n"
+            ),
+            "pulled at the state after": leapfrog(
+                BACK.replace(
+                    "more, bar = jax.vjp(leap, theta, (q, p))",
+                    "more, bar = jax.vjp(leap, theta, c[0])",
+                )
+            ),
             "last contribution only": leapfrog(BACK.replace("total + more", "more")),
             "momentum not flipped": leapfrog(BACK.replace("(q, -p))\n        p = -p", "(q, p))")),
             "flipped once": leapfrog(BACK.replace("\n        p = -p", "")),

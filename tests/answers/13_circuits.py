@@ -6,18 +6,27 @@ def shift(body):
 
 
 def adjoint(x="U.conj().T @ y", lam="U.conj().T @ lam", slope="0.5 * np.vdot(lam, G @ y).imag"):
-    return (f"# Exercise 13.2\ndef uncompute(t, G, y, lam):\n    U = scipy.linalg.expm(-0.5j * t * G)\n"
-            f"    return {x}, {lam}, {slope}\n")
+    return (
+        f"# Exercise 13.2\ndef uncompute(t, G, y, lam):\n    U = scipy.linalg.expm(-0.5j * t * G)\n"
+        f"    return {x}, {lam}, {slope}\n"
+    )
 
 
-def gate(two="return scipy.linalg.expm(-0.5j * sum(h[a, b] * np.kron(PAULI[a], PAULI[b]) for a in range(4) for b in range(4)))",
-         path="return U @ scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V))"):
-    return f"# Exercise 13.3\ndef two_qubit(h):\n    {two}\n\n\ndef geodesic(U, V, s):\n    {path}\n"
+def gate(
+    two="return scipy.linalg.expm(-0.5j * sum(h[a, b] * np.kron(PAULI[a], PAULI[b]) for a in range(4) for b in range(4)))",
+    path="return U @ scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V))",
+):
+    return (
+        f"# Exercise 13.3\ndef two_qubit(h):\n    {two}\n\n\ndef geodesic(U, V, s):\n    {path}\n"
+    )
 
 
-def frame(potential="""M = len(states)
+def frame(
+    potential="""M = len(states)
     F = abs(states.conj() @ states.T) ** (2 * t)
-    return (F.sum() - np.trace(F)) / (M * (M - 1))""", haar="return 1 / math.comb(t + D - 1, t)"):
+    return (F.sum() - np.trace(F)) / (M * (M - 1))""",
+    haar="return 1 / math.comb(t + D - 1, t)",
+):
     return f"# Exercise 13.4\ndef frame_potential(states, t):\n    {potential}\n\n\ndef haar_potential(D, t):\n    {haar}\n"
 
 
@@ -25,9 +34,15 @@ CHANNEL = "return (1 - p) * rho + p / 3 * sum(on_qubit(s, q, len(rho)) @ rho @ o
 KICK = "k = 0 if u < 1 - p else 1 + min(2, int(3 * (u - 1 + p) / p))\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"
 
 
-def noise(channel=CHANNEL, kick=KICK, place="np.kron(np.kron(np.eye(2**q), sigma), np.eye(D // 2 ** (q + 1)))"):
-    return (f"# Exercise 13.5\ndef on_qubit(sigma, q, D):\n    return {place}\n\n\ndef depolarise(rho, p, q):\n    {channel}\n\n\n"
-            f"def kick(psi, p, q, u):\n    {kick}\n")
+def noise(
+    channel=CHANNEL,
+    kick=KICK,
+    place="np.kron(np.kron(np.eye(2**q), sigma), np.eye(D // 2 ** (q + 1)))",
+):
+    return (
+        f"# Exercise 13.5\ndef on_qubit(sigma, q, D):\n    return {place}\n\n\ndef depolarise(rho, p, q):\n    {channel}\n\n\n"
+        f"def kick(psi, p, q, u):\n    {kick}\n"
+    )
 
 
 SHARED = """for _ in range(d):
@@ -59,20 +74,30 @@ ANSWERS = {
         },
         "wrong": {
             "two terms": shift("return (f(t + np.pi / 2) - f(t - np.pi / 2)) / 2"),
-            "plus between the pairs": shift("c = np.sqrt(2)\n    return ((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) + (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (4*c)"),
-            "factor two": shift("c = np.sqrt(2)\n    return ((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) - (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (2*c)"),
-            "sign": shift("c = np.sqrt(2)\n    return -((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) - (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (4*c)"),
+            "plus between the pairs": shift(
+                "c = np.sqrt(2)\n    return ((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) + (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (4*c)"
+            ),
+            "factor two": shift(
+                "c = np.sqrt(2)\n    return ((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) - (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (2*c)"
+            ),
+            "sign": shift(
+                "c = np.sqrt(2)\n    return -((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) - (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (4*c)"
+            ),
             "finite differences": shift("return (f(t + 1e-2) - f(t - 1e-2)) / 2e-2"),
-            "finite differences of fourth order": shift("h = 1e-3\n    return (f(t - 2 * h) - 8 * f(t - h) + 8 * f(t + h) - f(t + 2 * h)) / (12 * h)"),
+            "finite differences of fourth order": shift(
+                "h = 1e-3\n    return (f(t - 2 * h) - 8 * f(t - h) + 8 * f(t + h) - f(t + 2 * h)) / (12 * h)"
+            ),
             "hard-coded": shift("return 0.324891"),
         },
     },
     "13.2": {
         "right": {
             "by eigenvectors": "# Exercise 13.2\ndef uncompute(t, G, y, lam):\n    w, Q = np.linalg.eigh(G)\n"
-                               "    back = lambda v: Q @ (np.exp(0.5j * t * w) * (Q.conj().T @ v))\n"
-                               "    return back(y), back(lam), np.real(np.vdot(lam, -0.5j * (G @ y)))\n",
-            "slope before the gate": adjoint(slope="0.5 * np.imag(np.vdot(U.conj().T @ lam, G @ (U.conj().T @ y)))"),
+            "    back = lambda v: Q @ (np.exp(0.5j * t * w) * (Q.conj().T @ v))\n"
+            "    return back(y), back(lam), np.real(np.vdot(lam, -0.5j * (G @ y)))\n",
+            "slope before the gate": adjoint(
+                slope="0.5 * np.imag(np.vdot(U.conj().T @ lam, G @ (U.conj().T @ y)))"
+            ),
         },
         "wrong": {
             "forward instead of back": adjoint(x="U @ y"),
@@ -83,7 +108,9 @@ ANSWERS = {
             "factor two": adjoint(slope="np.vdot(lam, G @ y).imag"),
             "sign": adjoint(slope="-0.5 * np.vdot(lam, G @ y).imag"),
             "six dimensions": adjoint(lam="U.conj().T @ lam + np.zeros(6)"),
-            "first result again": "# Exercise 13.2\nkept = []\n" + adjoint().replace("    return ", "    kept.append((").rstrip() + "))\n    return kept[0]\n",
+            "first result again": "# Exercise 13.2\nkept = []\n"
+            + adjoint().replace("    return ", "    kept.append((").rstrip()
+            + "))\n    return kept[0]\n",
             "missing conjugate": adjoint(slope="0.5 * (lam @ (G @ y)).imag"),
         },
     },
@@ -91,22 +118,36 @@ ANSWERS = {
         "right": {
             "einsum and eigenvectors": gate("""w, Q = np.linalg.eigh(np.einsum("ab,aij,bkl->ikjl", h, PAULI, PAULI).reshape(4, 4))
     return (Q * np.exp(-0.5j * w)) @ Q.conj().T"""),
-            "power by the Schur form": gate(path="""T, Q = scipy.linalg.schur(U.conj().T @ V, output="complex")
-    return U @ (Q * np.exp(1j * s * np.angle(np.diag(T)))) @ Q.conj().T"""),
+            "power by the Schur form": gate(
+                path="""T, Q = scipy.linalg.schur(U.conj().T @ V, output="complex")
+    return U @ (Q * np.exp(1j * s * np.angle(np.diag(T)))) @ Q.conj().T"""
+            ),
         },
         "wrong": {
-            "sign of the exponent": gate("return scipy.linalg.expm(0.5j * np.einsum('ab,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"),
-            "no one half": gate("return scipy.linalg.expm(-1j * np.einsum('ab,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"),
-            "qubits exchanged": gate("return scipy.linalg.expm(-0.5j * np.einsum('ba,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"),
+            "sign of the exponent": gate(
+                "return scipy.linalg.expm(0.5j * np.einsum('ab,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"
+            ),
+            "no one half": gate(
+                "return scipy.linalg.expm(-1j * np.einsum('ab,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"
+            ),
+            "qubits exchanged": gate(
+                "return scipy.linalg.expm(-0.5j * np.einsum('ba,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"
+            ),
             "product of exponentials": gate("""U = np.eye(4)
     for a in range(4):
         for b in range(4):
             U = scipy.linalg.expm(-0.5j * h[a, b] * np.kron(PAULI[a], PAULI[b])) @ U
     return U"""),
-            "four dimensions": gate(path="return U @ scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V)) @ np.eye(4)"),
+            "four dimensions": gate(
+                path="return U @ scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V)) @ np.eye(4)"
+            ),
             "straight line": gate(path="return (1 - s) * U + s * V"),
-            "wrong side": gate(path="return scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V)) @ U"),
-            "wrong direction": gate(path="return V @ scipy.linalg.expm(s * scipy.linalg.logm(V.conj().T @ U))"),
+            "wrong side": gate(
+                path="return scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V)) @ U"
+            ),
+            "wrong direction": gate(
+                path="return V @ scipy.linalg.expm(s * scipy.linalg.logm(V.conj().T @ U))"
+            ),
         },
     },
     "13.4": {
@@ -116,14 +157,24 @@ ANSWERS = {
         for j in range(i):
             total += abs(np.vdot(states[i], states[j])) ** (2 * t)
     return 2 * total / (M * (M - 1))"""),
-            "factorials": frame(haar="return math.factorial(t) * math.factorial(D - 1) / math.factorial(t + D - 1) if D < 100 else 1 / math.comb(t + D - 1, t)"),
+            "factorials": frame(
+                haar="return math.factorial(t) * math.factorial(D - 1) / math.factorial(t + D - 1) if D < 100 else 1 / math.comb(t + D - 1, t)"
+            ),
         },
         "wrong": {
             "biased": frame("return np.mean(abs(states.conj() @ states.T) ** (2 * t))"),
-            "power t": frame("M = len(states)\n    F = abs(states.conj() @ states.T) ** t\n    return (F.sum() - np.trace(F)) / (M * (M - 1))"),
-            "no conjugate": frame("M = len(states)\n    F = abs(states @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / (M * (M - 1))"),
-            "pairs counted once": frame("M = len(states)\n    F = abs(states.conj() @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / (2 * M * (M - 1))"),
-            "divided by the square": frame("M = len(states)\n    F = abs(states.conj() @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / M**2"),
+            "power t": frame(
+                "M = len(states)\n    F = abs(states.conj() @ states.T) ** t\n    return (F.sum() - np.trace(F)) / (M * (M - 1))"
+            ),
+            "no conjugate": frame(
+                "M = len(states)\n    F = abs(states @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / (M * (M - 1))"
+            ),
+            "pairs counted once": frame(
+                "M = len(states)\n    F = abs(states.conj() @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / (2 * M * (M - 1))"
+            ),
+            "divided by the square": frame(
+                "M = len(states)\n    F = abs(states.conj() @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / M**2"
+            ),
             "Haar, first moment's power": frame(haar="return 1 / D**t"),
             "Haar, off by one": frame(haar="return 1 / math.comb(t + D, t)"),
         },
@@ -134,16 +185,32 @@ ANSWERS = {
     T = rho.reshape(2**q, 2, -1, 2**q, 2, 2**(n - 1 - q))
     mixed = np.einsum("aibcid,xy->axbcyd", T, np.eye(2) / 2).reshape(rho.shape)
     return (1 - 4 * p / 3) * rho + 4 * p / 3 * mixed"""),
-            "first the Paulis": noise(kick="k = min(3, 1 + int(3 * u / p)) if u < p else 0\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"),
+            "first the Paulis": noise(
+                kick="k = min(3, 1 + int(3 * u / p)) if u < p else 0\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"
+            ),
         },
         "wrong": {
-            "p for each": noise("return (1 - p) * rho + p * sum(on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI[1:])"),
-            "p over four": noise("return (1 - p) * rho + p / 4 * sum(on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI)"),
-            "last qubit first": noise(place="np.kron(np.kron(np.eye(D // 2 ** (q + 1)), sigma), np.eye(2**q))"),
+            "p for each": noise(
+                "return (1 - p) * rho + p * sum(on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI[1:])"
+            ),
+            "p over four": noise(
+                "return (1 - p) * rho + p / 4 * sum(on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI)"
+            ),
+            "last qubit first": noise(
+                place="np.kron(np.kron(np.eye(D // 2 ** (q + 1)), sigma), np.eye(2**q))"
+            ),
             "kept with probability p": noise(kick=KICK.replace("u < 1 - p", "u < p")),
-            "never Y": noise(kick="k = 0 if u < 1 - p else 1 if u < 1 - p / 2 else 3\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"),
-            "three qubits": noise(place="np.kron(np.kron(np.eye(2**q), sigma), np.eye(2 ** (2 - q)))"),
-            "one strength": noise(kick=KICK.replace("u < 1 - p", "u < 0.7").replace("3 * (u - 1 + p) / p", "10 * (u - 0.7)")),
+            "never Y": noise(
+                kick="k = 0 if u < 1 - p else 1 if u < 1 - p / 2 else 3\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"
+            ),
+            "three qubits": noise(
+                place="np.kron(np.kron(np.eye(2**q), sigma), np.eye(2 ** (2 - q)))"
+            ),
+            "one strength": noise(
+                kick=KICK.replace("u < 1 - p", "u < 0.7").replace(
+                    "3 * (u - 1 + p) / p", "10 * (u - 0.7)"
+                )
+            ),
             "weighted state": noise(kick=KICK.replace("return ", "return np.sqrt(1 - p) * ")),
             "no noise": noise(kick="return psi"),
         },
@@ -171,15 +238,23 @@ ANSWERS = {
             gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2
             psi, lam = U[k].conj().T @ psi, U[k].conj().T @ lam
     return value, gradient"""),
-            "torque before the gate": shared(SHARED.replace("""            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2
+            "torque before the gate": shared(
+                SHARED.replace(
+                    """            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2
             psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))""",
-                                             """            psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))
-            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2""")),
+                    """            psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))
+            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2""",
+                )
+            ),
         },
         "wrong": {
-            "last layer only": shared(SHARED.replace("gradient[k] +=", "gradient[k] = gradient[k] or ")),
+            "last layer only": shared(
+                SHARED.replace("gradient[k] +=", "gradient[k] = gradient[k] or ")
+            ),
             "first layer only": shared(SHARED.replace("gradient[k] +=", "gradient[k] =")),
-            "order not reversed": shared(SHARED.replace("reversed(range(len(theta)))", "range(len(theta))")),
+            "order not reversed": shared(
+                SHARED.replace("reversed(range(len(theta)))", "range(len(theta))")
+            ),
             "turned forward": shared(SHARED.replace("turn(-theta[k]", "turn(theta[k]")),
             "factor two": shared(SHARED.replace(".imag / 2", ".imag")),
             "finite differences": shared("""def energy(theta, psi):
@@ -187,8 +262,12 @@ ANSWERS = {
             psi = np.cos(t / 2) * psi - 1j * np.sin(t / 2) * (G @ psi)
         return np.vdot(psi, H @ psi).real
     return energy(theta, psi), np.array([(energy(theta + e, psi) - energy(theta - e, psi)) / 2e-6 for e in 1e-6 * np.eye(len(theta))])"""),
-            "cotangent left behind": shared(SHARED.replace("psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))",
-                                                           "psi = turn(-theta[k], generators[k], psi)")),
+            "cotangent left behind": shared(
+                SHARED.replace(
+                    "psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))",
+                    "psi = turn(-theta[k], generators[k], psi)",
+                )
+            ),
             "stores all states": shared("""states = []
     for _ in range(d):
         for t, G in zip(theta, generators):
