@@ -17,6 +17,20 @@ def answers(name: str) -> dict:
     return module.ANSWERS
 
 
+class lazily:
+    """Chapter `name` as `course.load` gives it, loaded when a name of it is first asked for."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __getattr__(self, attribute: str):
+        import course
+
+        loaded = course.load(self._name)
+        self.__dict__.update(vars(loaded))
+        return getattr(loaded, attribute)
+
+
 @pytest.fixture
 def copy_of_the_course(tmp_path) -> Path:
     """The course in a folder of its own, with what was built, for tests that change files."""
