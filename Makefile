@@ -4,13 +4,17 @@ VENV ?= .venv
 PORT ?= 8000
 RUN = $(VENV)/bin/python -m
 
-.PHONY: help book serve lab grade test test-grader test-colab sync bench clean
+PYTEST = $(RUN) pytest -n logical --dist loadgroup
+ROOMS = tests/test_lectures.py tests/test_exercises.py tests/test_mutants.py tests/test_[0-9]*.py
+export ONLY
+
+.PHONY: help book serve lab grade test test-grader test-colab sync format times mutants bench clean
 .DEFAULT_GOAL := help
 
 help:        ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
-book: $(VENV)/ready        ## run every notebook that changed, build _build/html
+book: $(VENV)/ready        ## run every notebook that changed, build _build/html (ONLY=04_eigensolver: one chapter)
 	@$(RUN) course book
 
 serve: $(VENV)/ready       ## show the book at http://localhost:8000 (PORT=...)
@@ -23,12 +27,22 @@ grade: $(VENV)/ready       ## grade the notebooks in exercises/
 	@$(RUN) course grade || [ $$? -eq 1 ]
 
 sync: $(VENV)/ready        ## write what is derived: exercises, setup cells, links
-	@$(RUN) course sync
+	@$(RUN) course sync $(ONLY)
 
-test: $(VENV)/ready-dev    ## run everything once: notebooks, book, exercises, grader, browser
+test: $(VENV)/ready-dev    ## run everything once: notebooks, book, exercises, grader, browser (ONLY=…)
 	@$(RUN) course book
-	@$(RUN) pytest --nbval --nbval-current-env tests solutions
+	@$(PYTEST) $(if $(ONLY),$(ROOMS) tests/test_book.py tests/test_browser.py -k "$(ONLY)")
+	@$(RUN) course times --check
+
+format: $(VENV)/ready-dev  ## ruff: format and mend what it can
+	@$(RUN) ruff format -q . && $(RUN) ruff check --fix .
+	@$(RUN) ruff format -q --config ruff-notebooks.toml lectures solutions && $(RUN) ruff check --config ruff-notebooks.toml lectures solutions
+
+times: $(VENV)/ready       ## what everything took when it was last run, and what 23 chapters would
 	@$(RUN) course times
+
+mutants: $(VENV)/ready-dev ## make each function of ONLY=NN_subject slightly wrong: which check notices?
+	@$(RUN) course mutants $(ONLY)
 
 test-grader: $(VENV)/ready-dev    ## every kept answer and every attack through the class grader
 	@$(VENV)/bin/python tests/classroom.py
@@ -36,7 +50,7 @@ test-grader: $(VENV)/ready-dev    ## every kept answer and every attack through 
 test-colab:                ## run every notebook on Colab's versions (wants Python 3.13)
 	@$(MAKE) --no-print-directory VENV=.venv-colab CONSTRAINTS="-c constraints-colab.txt" .venv-colab/ready-dev
 	@COURSE_BUILD=_build-colab .venv-colab/bin/python -m course execute
-	@COURSE_BUILD=_build-colab .venv-colab/bin/python -m pytest --nbval --nbval-current-env tests/test_lectures.py tests/test_exercises.py tests/test_[0-9]*.py solutions
+	@COURSE_BUILD=_build-colab .venv-colab/bin/python -m pytest -n logical --dist loadgroup $(ROOMS) $(if $(ONLY),-k "$(ONLY)")
 
 bench: $(VENV)/ready-dev   ## measure against the peers (installs them first)
 	@$(RUN) pip install -q -r benchmarks/requirements.txt

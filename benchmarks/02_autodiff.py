@@ -1,4 +1,5 @@
-"""Value and gradient by the reader's own engine (chapter 2), by HIPS autograd and by jax, as multiples of the value's own time."""
+"""Value and gradient by the reader's own engine (chapter 2), by HIPS autograd and by jax, as
+multiples of the value's own time."""
 
 import autograd
 import autograd.numpy as anp

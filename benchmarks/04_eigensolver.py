@@ -1,4 +1,5 @@
-"""Value and gradient of a ground-state observable: chapter 4's dominant eigensolver, jnp.linalg.eigh, and scipy with the same rule by hand."""
+"""Value and gradient of a ground-state observable: chapter 4's dominant eigensolver,
+jnp.linalg.eigh, and scipy with the same rule by hand."""
 
 from functools import partial
 

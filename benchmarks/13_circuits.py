@@ -1,6 +1,9 @@
-"""Energy and gradient of the circuit of chapter 13, beside PennyLane's lightning.qubit (adjoint) and qulacs (backprop), one thread each.
+"""Energy and gradient of the circuit of chapter 13, beside PennyLane's lightning.qubit (adjoint)
+and qulacs (backprop), one thread each.
 
-`python benchmarks/13_circuits.py train` runs 100 training steps at depth 10,000 instead, and writes their curve."""
+`python benchmarks/13_circuits.py train` runs 100 training steps at depth 10,000 instead, and
+writes their curve.
+"""
 
 import os
 import sys
@@ -35,7 +38,8 @@ def ours(theta, n, d):
 
 
 def pennylane(theta, n, d):
-    """Adjoint differentiation of a ready tape by the device itself: building the tape and QNode overheads are not counted."""
+    """Adjoint differentiation of a ready tape by the device itself: building the tape and QNode
+    overheads are not counted."""
     import pennylane as qml
 
     it = iter(theta)
@@ -55,7 +59,8 @@ def pennylane(theta, n, d):
 
 
 def qulacs(theta, n, d):
-    """Backprop of a ParametricQuantumCircuit. Its rotations are exp(+i t/2); its qubit 0 is the last bit, which the ring does not see."""
+    """Backprop of a ParametricQuantumCircuit. Its rotations are exp(+i t/2); its qubit 0 is the
+    last bit, which the ring does not see."""
     from qulacs import Observable, ParametricQuantumCircuit
 
     circuit, it = ParametricQuantumCircuit(n), iter(theta)
@@ -75,7 +80,8 @@ def qulacs(theta, n, d):
 
 
 def best(functions, budget):
-    """Seconds of the fastest call of each function; they take turns, for about `budget` seconds and at least three rounds."""
+    """Seconds of the fastest call of each function; they take turns, for about `budget` seconds
+    and at least three rounds."""
     times = []
     while len(times) < 3 or (np.sum(times) < budget and len(times) < 60):
         times.append([])

@@ -1,4 +1,5 @@
-"""A class of 100 submissions of one chapter through `python -m course gradebook`, on one core, and where the time goes."""
+"""A class of 100 submissions of one chapter through `python -m course gradebook`, on one core, and
+where the time goes."""
 
 import json
 import os

@@ -18,7 +18,8 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def seconds(function, repeats: int = 7, at_least: float = 0.05) -> float:
-    """The best time of one call, over `repeats` batches of at least `at_least` seconds, after a warm-up call."""
+    """The best time of one call, over `repeats` batches of at least `at_least` seconds, after a
+    warm-up call."""
     function()
     calls, best = 1, float("inf")
     for _ in range(repeats):

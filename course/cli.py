@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import http.server
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from course.notebooks import BUILD, ROOT, CourseError, chapters, contents
+from course.notebooks import ONLY, ROOT, CourseError, book_folder, chapters
 
 console = Console()
 
@@ -72,7 +68,8 @@ def sync(names, check):
 )
 @plainly
 def grade(notebooks, timeout):
-    """Grade exercise NOTEBOOKS (all of exercises/ if none is named). Exit code: 0 all passed, 1 not all, 2 no verdict."""
+    """Grade exercise NOTEBOOKS (all of exercises/ if none is named). Exit code: 0 all passed, 1
+    not all, 2 no verdict."""
     from course.grading import grade as run
 
     notebooks = notebooks or [
@@ -147,9 +144,11 @@ def show(path, verdicts):
 )
 @plainly
 def gradebook(submissions, out, jobs, scheduler, cell_limit, memory, deadline):
-    """Grade a class: SUBMISSIONS is a folder or zip file with a folder or a notebook for each student.
+    """Grade a class: SUBMISSIONS is a folder or zip file with a folder or a notebook for each
+    student.
 
-    Stop it with Ctrl-C; the same command goes on where it was. To grade everything anew, remove the journal.
+    Stop it with Ctrl-C; the same command goes on where it was. To grade everything anew, remove
+    the journal.
     """
     from rich.progress import (
         BarColumn,
@@ -224,95 +223,56 @@ def scorecard():
     click.echo(scorecard_page())
 
 
+def tell(text):
+    """A line of a verb that takes long."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 @main.command()
-@click.option(
-    "--jobs", type=int, help="Notebooks run at the same time (default: one for each core)."
-)
+@click.option("--jobs", type=int, help="Notebooks run at the same time (default: one a core).")
 @plainly
 def execute(jobs):
-    """Run every notebook that has changed since it was last run."""
-    from course.running import execute_all
+    """Run every notebook that has changed since it was last run (ONLY=NN_subject: that
+    chapter's)."""
+    from course.book import execute as run
 
-    ran = execute_all(
-        lambda name, text: console.print(f"  {name}: {text}", markup=False, highlight=False),
-        jobs=jobs,
-    )
-    console.print(
-        "All notebooks are up to date; nothing was run."
-        if ran == 0
-        else f"{ran} notebooks were run."
-    )
+    tell(run(tell, jobs=jobs, only=ONLY))
 
 
 @main.command()
+@click.option("--check", is_flag=True, help="Fail if something costs more than it may.")
 @plainly
-def times():
-    """Print how long each notebook took and how much memory it used when it was last run."""
-    from course.running import measurements
+def times(check):
+    """Print how long everything took when it was last run, and what the whole course would cost."""
+    from course.times import overruns, tables
 
-    table = Table("notebook", "seconds", "peak MiB")
-    for room, name, seconds, mib in measurements():
-        table.add_row(
-            f"{room}/{name}",
-            f"{seconds:.0f}" + (" (aim: 90)" if seconds > 90 else ""),
-            f"{mib:.0f}",
-        )
-    console.print(table)
+    for part in tables(ONLY):
+        console.print(part, highlight=False)
+    if (told := overruns(ONLY)) and check:
+        raise CourseError("Over the budget (course/budget.py):\n" + "\n".join(told))
 
 
 @main.command()
 @plainly
 def book():
-    """Run what has changed, then build the book into _build/html, with warnings as errors."""
-    contents()  # says so at once if a page is missing
-    execute.callback(jobs=None)
-    from course.pages import make_pages
+    """Run what has changed, then build the book, with warnings as errors (ONLY=NN_subject: that
+    chapter's pages)."""
+    from course.book import build
 
-    make_pages()
-    html = ROOT / BUILD / "html"
-    forget_old_build()
-    console.print("building the book …")
-    command = [
-        str(Path(sys.executable).with_name("jupyter-book")),
-        "build",
-        "-W",
-        "-n",
-        "--keep-going",
-        "-q",
-        str(ROOT),
-    ]
-    env = {**os.environ, "JUPYTERCACHE": str(ROOT / BUILD / ".jupyter_cache")}
-    done = subprocess.run(
-        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    if done.returncode:
-        shutil.rmtree(
-            ROOT / BUILD / ".doctrees", ignore_errors=True
-        )  # else the next build is silent about it
-        raise CourseError(
-            done.stdout.strip() + "\nThe book has warnings or errors; the lines above say where."
-        )
-    console.print(
-        f"The book is ready: open {(html / 'index.html').as_uri()} or run `make serve`.",
-        soft_wrap=True,
-        highlight=False,
-    )
+    html = build(tell, only=ONLY)
+    tell(f"The book is ready: open {(html / 'index.html').as_uri()} or run `make serve`.")
 
 
-def forget_old_build():
-    """Remove the built pages when what is on all of them (settings, scripts, styles, packages) has changed:
-    Sphinx alone would keep old copies."""
-    from course.running import lock
+@main.command()
+@click.argument("name", metavar="NN_subject")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1))
+@click.option("--function", metavar="NAME", help="Mutate this function alone; record nothing.")
+@plainly
+def mutants(name, jobs, function):
+    """Make each function of a chapter slightly wrong: which cell notices? Writes tests/mutants/."""
+    from course.mutants import run
 
-    digest = hashlib.sha256(lock().encode())
-    for path in [ROOT / "_config.yml", ROOT / "_toc.yml", *sorted((ROOT / "book").rglob("*"))]:
-        if path.is_file() and path.suffix not in (".md", ".pyc"):
-            digest.update(path.read_bytes())
-    stamp = ROOT / BUILD / "static.sha256"
-    if not stamp.is_file() or stamp.read_text() != digest.hexdigest():
-        shutil.rmtree(ROOT / BUILD / "html", ignore_errors=True)
-        shutil.rmtree(ROOT / BUILD / ".doctrees", ignore_errors=True)
-        stamp.write_text(digest.hexdigest())
+    run(name, report=tell, jobs=jobs, function=function)
 
 
 @main.command()
@@ -320,7 +280,7 @@ def forget_old_build():
 @plainly
 def serve(port):
     """Show the built book at http://localhost:PORT."""
-    html = ROOT / BUILD / "html"
+    html = book_folder(ONLY)
     if not (html / "index.html").is_file():
         raise CourseError("There is no book yet: run `make book` first.")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=html)

@@ -1,4 +1,5 @@
-"""Grade a class: every submission in a sandbox of its own, on a Dask cluster, with a journal that a stop does not harm."""
+"""Grade a class: every submission in a sandbox of its own, on a Dask cluster, with a journal that
+a stop does not harm."""
 
 from __future__ import annotations
 
@@ -45,14 +46,15 @@ NOT_KEPT = {"scan", "while", "cond", "fori_loop", "_lambda", "lambda"}
 _lock = threading.Lock()
 
 
-# What the workers do ------------------------------------------------------------------------------------------------
+# What the workers do
+# ------------------------------------------------------------------------------------------------
 
 
 def solve(name: str, notebook: str, seed: str) -> tuple[dict[str, list], float]:
     """Run a solution notebook under a seed: cell id → outputs, and the seconds it took.
 
-    On the way the library functions that jax compiles are kept for the submissions: not those that carry the names of
-    the solution's own functions, nor loops, which are made of them.
+    On the way the library functions that jax compiles are kept for the submissions: not those that
+    carry the names of the solution's own functions, nor loops, which are made of them.
     """
     warm = template.shared()
     with tempfile.TemporaryDirectory(prefix="run-", dir=warm.folder.name) as folder:
@@ -101,8 +103,9 @@ def grade_one(
     limit: float,
     limits: sandbox.Limits,
 ) -> dict:
-    """Grade one submission, its solution cells by exercise. `given` are two (seed, exercise notebook with the outputs expected
-    under it): what fails with the first is judged again with the second."""
+    """Grade one submission, its solution cells by exercise. `given` are two (seed, exercise
+    notebook with the outputs expected under it): what fails with the first is judged again with
+    the second."""
     warm_up(name, solution)
     start, both = time.monotonic(), []
     for seed, text in given:
@@ -120,11 +123,13 @@ def grade_one(
     }
 
 
-# What the instructor's process does ---------------------------------------------------------------------------------
+# What the instructor's process does
+# ---------------------------------------------------------------------------------
 
 
 class Journal:
-    """What has been graded: a line of JSON for each submission, on the disk before the next one is begun."""
+    """What has been graded: a line of JSON for each submission, on the disk before the next one is
+    begun."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -171,7 +176,8 @@ def deaf():
 
 @contextlib.contextmanager
 def cluster(address: str | None, jobs: int | None):
-    """A Dask client: of the scheduler at `address`, or of a worker on this machine that does `jobs` submissions at a time."""
+    """A Dask client: of the scheduler at `address`, or of a worker on this machine that does
+    `jobs` submissions at a time."""
     try:
         import dask
         from distributed import Client, LocalCluster
@@ -213,7 +219,8 @@ def cluster(address: str | None, jobs: int | None):
 
 
 def look(submission: submissions.Submission) -> dict:
-    """Read a submission: what is needed to grade it and to tell about it, or why it cannot be graded."""
+    """Read a submission: what is needed to grade it and to tell about it, or why it cannot be
+    graded."""
     about = {
         "student": submission.student,
         "file": submission.file,
@@ -253,8 +260,9 @@ def look(submission: submissions.Submission) -> dict:
 
 
 class Chapter:
-    """What a chapter's submissions are graded with. A few times other seeds are drawn, if the solutions fail under one:
-    by chance random inputs can be too delicate for a check's tolerance."""
+    """What a chapter's submissions are graded with. A few times other seeds are drawn, if the
+    solutions fail under one: by chance random inputs can be too delicate for a check's
+    tolerance."""
 
     def __init__(self, client, name: str):
         self.name, self.pristine = name, pristine(name)
@@ -299,7 +307,8 @@ def grade_class(
     deadline: float | None = None,
     step=lambda done, total: None,
 ) -> dict:
-    """Grade all submissions in a folder or zip; write `out` and what stands beside it. `step` is told how far it is."""
+    """Grade all submissions in a folder or zip; write `out` and what stands beside it. `step` is
+    told how far it is."""
     from course.report import write_all
 
     if path.is_dir() and path.resolve() in [out.resolve().parent, *out.resolve().parents]:
@@ -347,7 +356,8 @@ def grade_class(
 def run(
     client, todo: list[dict], journal: Journal, limit: float | None, limits: sandbox.Limits, step
 ) -> None:
-    """Grade what is to do, a few more at a time than there are workers, and write each result down as it comes."""
+    """Grade what is to do, a few more at a time than there are workers, and write each result down
+    as it comes."""
     from distributed import as_completed
 
     chapters = {

@@ -1,4 +1,5 @@
-"""Grade one exercise notebook: the student's solution cells in the pristine notebook, compared by nbval."""
+"""Grade one exercise notebook: the student's solution cells in the pristine notebook, compared by
+nbval."""
 
 from __future__ import annotations
 
@@ -83,8 +84,8 @@ def read_submission(path: Path) -> nbformat.NotebookNode:
 
 
 def parse(raw: bytes, name: str) -> nbformat.NotebookNode:
-    """A student's notebook from the bytes of the file `name`, read leniently: old formats, foreign encodings, Windows line
-    ends, a byte-order mark. Outputs are dropped unread."""
+    """A student's notebook from the bytes of the file `name`, read leniently: old formats, foreign
+    encodings, Windows line ends, a byte-order mark. Outputs are dropped unread."""
     if not raw.strip():
         raise CourseError(f"{name} is empty.")
     if sum(map(raw.count, (b",", b"[", b"{"))) > MOST_VALUES:
@@ -133,7 +134,8 @@ def parse(raw: bytes, name: str) -> nbformat.NotebookNode:
 
 
 def chapter_of(path: Path, notebook) -> str:
-    """The chapter of a student's notebook, by its file name or else by its markers `# Exercise 2.1`."""
+    """The chapter of a student's notebook, by its file name or else by its markers `# Exercise
+    2.1`."""
     known = chapters("solutions")
     marks = [
         m for c in notebook.cells if c.cell_type == "code" for m in EXERCISE_MARK.findall(c.source)
@@ -198,7 +200,8 @@ def fill(notebook, submission) -> tuple[nbformat.NotebookNode, set[str]]:
 
 
 def only(notebook, exercises, fresh: bool = True):
-    """The notebook with the given cells and those of `exercises` alone; with `fresh`, each one's checks a second time."""
+    """The notebook with the given cells and those of `exercises` alone; with `fresh`, each one's
+    checks a second time."""
     part = copy.deepcopy(notebook)
     part.cells = [
         c for c in part.cells if c.cell_type == "code" and exercise_of(c) in {None, *exercises}
@@ -211,7 +214,8 @@ def only(notebook, exercises, fresh: bool = True):
 
 
 def again(check):
-    """A check cell that runs with FRESH_SEED; its assertions judge, what it prints is not compared."""
+    """A check cell that runs with FRESH_SEED; its assertions judge, what it prints is not
+    compared."""
     cell = copy.deepcopy(check)
     cell["id"], cell.outputs, cell.execution_count = f"{check['id']}{FRESH}", [], None
     cell.source = f'import os; os.environ["COURSE_SEED"] = "{FRESH_SEED}"\n{check.source}\nos.environ["COURSE_SEED"] = "0"'
@@ -223,9 +227,11 @@ def run_nbval(
     limit: float,
     confined: tuple[str, str, Limits] | None = None,
 ) -> dict[str, dict[str, tuple[str, str]]]:
-    """Run nbval over named notebooks in a process and a folder of their own: name → cell id → (kind, reason).
+    """Run nbval over named notebooks in a process and a folder of their own: name → cell id →
+    (kind, reason).
 
-    `confined` is a chapter, a COURSE_SEED and Limits: then the kernels are confined ones, forked from the warm process.
+    `confined` is a chapter, a COURSE_SEED and Limits: then the kernels are confined ones, forked
+    from the warm process.
     """
     inside = (
         template.shared().folder.name if confined else None
@@ -303,7 +309,8 @@ def nbval_here(arguments: list[str], folder: str, seconds: float) -> str:
 def nbval_forked(
     arguments: list[str], folder: str, seconds: float, chapter: str, seed: str, limits: Limits
 ) -> str:
-    """Run nbval as a fork of the warm process, outside of the sandbox in which its kernels run; return what it printed."""
+    """Run nbval as a fork of the warm process, outside of the sandbox in which its kernels run;
+    return what it printed."""
     warm = template.shared()
     scrubbed = {**template.SCRUBBED, "HOME": folder}
     env = {
@@ -367,7 +374,8 @@ def first_fault(part, number: str, cells: dict[str, tuple[str, str]]) -> tuple[s
 
 
 def judge(notebook, limit: float = CELL_LIMIT) -> dict[str, tuple[str, str] | None]:
-    """Exercise → None if it passed, else (kind, reason); the two halves of the exercises run side by side."""
+    """Exercise → None if it passed, else (kind, reason); the two halves of the exercises run side
+    by side."""
     numbers = exercises(notebook)
     half = (len(numbers) + 1) // 2
     with ThreadPoolExecutor(2) as pool:
@@ -381,11 +389,11 @@ def judge(notebook, limit: float = CELL_LIMIT) -> dict[str, tuple[str, str] | No
 def judge_in_company(
     notebook, numbers: list[str], limit: float, run=run_nbval, other=None
 ) -> dict[str, tuple[str, str] | None]:
-    """Judge exercises in one kernel. One that hangs, kills the kernel or spoils the notebook's names costs only itself:
-    what failed in company is judged again in a kernel of its own.
+    """Judge exercises in one kernel. One that hangs, kills the kernel or spoils the notebook's
+    names costs only itself: what failed in company is judged again in a kernel of its own.
 
-    `run` is run_nbval or another like it; `other` is (notebook, run) for judging again, with other random inputs. Without
-    it every check runs a second time with FRESH_SEED.
+    `run` is run_nbval or another like it; `other` is (notebook, run) for judging again, with other
+    random inputs. Without it every check runs a second time with FRESH_SEED.
     """
     part = only(notebook, numbers, fresh=not other)
     cells = run({"all": part}, limit)["all"]
@@ -420,9 +428,10 @@ def judge_in_company(
 
 
 def grade(path: Path, limit: float = CELL_LIMIT) -> list[Verdict]:
-    """Grade a student's notebook; one Verdict for each exercise. CourseError if the file cannot be graded at all."""
+    """Grade a student's notebook; one Verdict for each exercise. CourseError if the file cannot be
+    graded at all."""
     submission = read_submission(path)
-    given = pristine(name := chapter_of(path, submission))
+    given = pristine(chapter_of(path, submission))
     notebook, missing = fill(given, submission)
     return verdicts(notebook, missing, untouched(given, notebook), judge(notebook, limit))
 

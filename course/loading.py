@@ -1,4 +1,5 @@
-"""`course.load("NN_subject")`: the functions of a chapter, taken from the very cells that the reader sees."""
+"""`course.load("NN_subject")`: the functions of a chapter, taken from the very cells that the
+reader sees."""
 
 from __future__ import annotations
 
@@ -12,9 +13,11 @@ from course.notebooks import ROOT, path_of, read, tags
 
 
 def load(name: str, root: Path = ROOT) -> SimpleNamespace:
-    """Run the `setup`, `define` and `draw` cells of lectures/`name`.ipynb and return the names that they define.
+    """Run the `setup`, `define` and `draw` cells of lectures/`name`.ipynb and return the names
+    that they define.
 
-    Nothing is printed or plotted. Errors point to the notebook's cell, and `inspect.getsource` works.
+    Nothing is printed or plotted. Errors point to the notebook's cell, and `inspect.getsource`
+    works.
     """
     import matplotlib
 

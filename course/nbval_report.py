@@ -1,7 +1,8 @@
-"""A pytest plugin beside nbval: one line of JSON for each cell, told by its id, with the reason in plain words.
+"""A pytest plugin beside nbval: one line of JSON for each cell, told by its id, with the reason in
+plain words.
 
-It also notices at once when a kernel has died, for which nbval alone waits the whole time limit, ends one that prints
-without end, and for a class takes confined kernels from the warm process.
+It also notices at once when a kernel has died, for which nbval alone waits the whole time limit,
+ends one that prints without end, and for a class takes confined kernels from the warm process.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Flood(Exception):
 
 
 class WarmKernel:
-    """What nbval needs of a kernel manager, for a confined kernel that the warm process (course/template.py) forks."""
+    """What nbval needs of a kernel manager, for a confined kernel that the warm process
+    (course/template.py) forks."""
 
     kernel_spec = None
 
@@ -137,8 +139,8 @@ def get_message(kernel, stream, timeout=None, plain=RunningKernel.get_message):
 
 
 def await_reply(kernel, msg_id, timeout=None):
-    """nbval's wait for a reply, in short slices: printed output is taken meanwhile, so that it does not pile up, and a
-    dead kernel is seen. At the end of the time the kernel is ended."""
+    """nbval's wait for a reply, in short slices: printed output is taken meanwhile, so that it
+    does not pile up, and a dead kernel is seen. At the end of the time the kernel is ended."""
     aside = kernel.__dict__.setdefault("aside", deque())
     end = time.monotonic() + timeout if timeout else float("inf")
     while time.monotonic() < end:
@@ -160,8 +162,9 @@ def await_reply(kernel, msg_id, timeout=None):
 
 
 def compare_outputs(cell, test, ref, skip_compare=None, plain=IPyNbCell.compare_outputs):
-    """nbval's comparison of what the check prints: all its lines, in their order. What a solution prints in between or shows,
-    and what is written to stderr, as NumPy's warnings are, is no answer."""
+    """nbval's comparison of what the check prints: all its lines, in their order. What a solution
+    prints in between or shows, and what is written to stderr, as NumPy's warnings are, is no
+    answer."""
     lines = iter(printed(test).splitlines())
     if all(out.get("name") == "stdout" for out in ref) and all(
         line in lines for line in printed(ref).splitlines()
@@ -194,7 +197,8 @@ def printed(outputs) -> str:
 
 
 def reason(item, error: BaseException) -> tuple[str, str]:
-    """(kind, reason) of a failed cell: timeout, died, memory, processes, cpu, flood, stub, error or output."""
+    """(kind, reason) of a failed cell: timeout, died, memory, processes, cpu, flood, stub, error
+    or output."""
     if isinstance(error, (Flood, MemoryError)):
         return "flood", f"stopped: it printed more than {PRINTED // 2**20} MB"
     if isinstance(error, KernelDied) and error.args:

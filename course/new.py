@@ -1,4 +1,5 @@
-"""`python -m course new NN_subject`: a chapter that already passes every check, to be written over."""
+"""`python -m course new NN_subject`: a chapter that already passes every check, to be written
+over."""
 
 from __future__ import annotations
 
@@ -149,7 +150,8 @@ def filled(value, **fields):
 
 
 def notebook(cells, **fields):
-    """A notebook from (id, text) for prose and (id, tag, source, metadata) for code; the tag solution without code is prose."""
+    """A notebook from (id, text) for prose and (id, tag, source, metadata) for code; the tag
+    solution without code is prose."""
     made = []
     for ident, *rest in cells:
         if len(rest) == 1:
@@ -173,7 +175,8 @@ def notebook(cells, **fields):
 
 
 def add_to_contents(name: str, text: str) -> str:
-    """`_toc.yml` with the chapter (its exercises below it) and its solution, in their places by number."""
+    """`_toc.yml` with the chapter (its exercises below it) and its solution, in their places by
+    number."""
     chapter = f"  - file: lectures/{name}\n    sections:\n    - file: exercises/{name}\n"
     for entry, pattern in (
         (chapter, r"  - file: lectures/(\d\d_\w+)\n(?:    .*\n)*"),
@@ -189,7 +192,8 @@ def add_to_contents(name: str, text: str) -> str:
 
 
 def create(name: str, root: Path = ROOT) -> list[Path]:
-    """Write the files of a new chapter and its place in the table of contents; nothing that exists is touched."""
+    """Write the files of a new chapter and its place in the table of contents; nothing that exists
+    is touched."""
     if not CHAPTER_NAME.fullmatch(name):
         raise CourseError(
             f"A chapter is called NN_subject, for example 05_response (lower case, no spaces), not {name!r}."

@@ -12,6 +12,7 @@ import nbformat
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+ONLY = tuple(os.environ.get("ONLY", "").split())  # the chapters that `make … ONLY=` names
 BUILD = os.environ.get("COURSE_BUILD", "_build")  # where everything goes that is built
 KINDS = ("setup", "define", "draw", "run", "figure", "check", "explore")
 CHAPTER_NAME = re.compile(r"\d\d_[a-z][a-z0-9_]*")
@@ -39,8 +40,15 @@ def chosen(room: str, only=(), root: Path = ROOT) -> list[str]:
     return [name for name in known if not only or name in only]
 
 
+def book_folder(only=(), root: Path = ROOT) -> Path:
+    """Where the pages of the book stand, or those of some chapters alone."""
+    part = root / BUILD / "only" / "-".join(only) / "_build" if only else root / BUILD
+    return part / "html"
+
+
 def path_of(room: str, name: str, root: Path = ROOT) -> Path:
-    """The path of chapter `name` in lectures, exercises or solutions; a CourseError if there is none."""
+    """The path of chapter `name` in lectures, exercises or solutions; a CourseError if there is
+    none."""
     path = root / room / f"{name}.ipynb"
     if not path.is_file():
         there = ", ".join(chapters(room, root)) or "none yet"
@@ -51,7 +59,8 @@ def path_of(room: str, name: str, root: Path = ROOT) -> Path:
 
 
 def contents(root: Path = ROOT) -> list[str]:
-    """All pages that _toc.yml names, without their endings; a CourseError if one of them does not exist."""
+    """All pages that _toc.yml names, without their endings; a CourseError if one of them does not
+    exist."""
 
     def files(entry):
         if isinstance(entry, list):
@@ -129,7 +138,8 @@ def title(notebook) -> str:
 
 def address(root: Path = ROOT) -> dict[str, str]:
     """What is derived from the one place where the repository's address stands, `_config.yml`:
-    `repository`, `branch`, `slug` (owner/name), `colab`, `raw` and `pages`, each without a final slash."""
+    `repository`, `branch`, `slug` (owner/name), `colab`, `raw` and `pages`, each without a final
+    slash."""
     repository = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
     url, branch = repository["url"].rstrip("/"), repository["branch"]
     if not (found := re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", url)):

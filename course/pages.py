@@ -1,4 +1,5 @@
-"""Pages of the book that are made from the executed notebooks, never typed: the scorecard and the gallery."""
+"""Pages of the book that are made from the executed notebooks, never typed: the scorecard and the
+gallery."""
 
 from __future__ import annotations
 
@@ -6,16 +7,16 @@ import base64
 import re
 from pathlib import Path
 
-from course.notebooks import BUILD, ROOT, CourseError, chapters, path_of, tags, title
+from course.notebooks import BUILD, ROOT, CourseError, chosen, path_of, tags, title
 from course.running import cached, open_cache
 
 SCORECARD = "application/vnd.two-lessons.scorecard+json"
 
 
-def executed(root: Path = ROOT):
-    """(name, executed lecture) for every chapter; a CourseError if one has not been run."""
+def executed(root: Path = ROOT, only=()):
+    """(name, executed lecture) of the chapters; a CourseError if one has not been run."""
     cache = open_cache(root)
-    for name in chapters("lectures", root):
+    for name in chosen("lectures", only, root):
         if (found := cached(path_of("lectures", name, root), cache)) is None:
             raise CourseError(f"lectures/{name}.ipynb has not been run yet: `make book` runs it.")
         yield name, found[1]
@@ -30,15 +31,16 @@ def scorecard_rows(notebook) -> list[list[str]]:
     return []
 
 
-def scorecard_page(root: Path = ROOT) -> str:
-    """The scorecards of all chapters as MyST tables; sources that are BibTeX keys become citations."""
+def scorecard_page(root: Path = ROOT, only=()) -> str:
+    """The scorecards of all chapters as MyST tables; sources that are BibTeX keys become
+    citations."""
     keys = set(
         re.findall(
             r"@\w+\{([^,\s]+),", (root / "book" / "references.bib").read_text(encoding="utf-8")
         )
     )
     text = []
-    for name, notebook in executed(root):
+    for name, notebook in executed(root, only):
         if not (rows := scorecard_rows(notebook)):
             raise CourseError(f"lectures/{name}.ipynb shows no scorecard.")
         text += [
@@ -61,7 +63,8 @@ def scorecard_page(root: Path = ROOT) -> str:
 
 
 def thumbnail(notebook) -> tuple[bytes, str]:
-    """(PNG, alt text) of the figure whose cell carries the metadata course.thumbnail, else of the first figure."""
+    """(PNG, alt text) of the figure whose cell carries the metadata course.thumbnail, else of the
+    first figure."""
     figures = [c for c in notebook.cells if c.cell_type == "code" and "figure" in tags(c)]
     for cell in sorted(
         figures, key=lambda c: not c.metadata.get("course", {}).get("thumbnail", False)
@@ -79,12 +82,13 @@ def promise(notebook) -> str:
     return notebook.cells[0].source.split("\n", 1)[-1].strip().split("\n\n")[0].replace("\n", " ")
 
 
-def gallery(root: Path = ROOT) -> str:
-    """The welcome page's cards: a picture, the title and the promise of each chapter. Writes the pictures too."""
+def gallery(root: Path = ROOT, only=()) -> str:
+    """The welcome page's cards: a picture, the title and the promise of each chapter. Writes the
+    pictures too."""
     pictures = root / BUILD / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     text = ["::::{grid} 1 2 2 2", ":gutter: 3", ""]
-    for name, notebook in executed(root):
+    for name, notebook in executed(root, only):
         png, alt = thumbnail(notebook)
         (pictures / f"{name}.png").write_bytes(png)
         text += [
@@ -101,9 +105,13 @@ def gallery(root: Path = ROOT) -> str:
     return "\n".join([*text, "::::", ""])
 
 
-def make_pages(root: Path = ROOT) -> None:
-    """Write _build/scorecard.md and _build/gallery.md (only if changed, so that Sphinx rebuilds no more than it must)."""
-    for name, text in (("scorecard.md", scorecard_page(root)), ("gallery.md", gallery(root))):
+def make_pages(root: Path = ROOT, only=()) -> None:
+    """Write _build/scorecard.md and _build/gallery.md (only if changed, so that Sphinx rebuilds no
+    more than it must)."""
+    for name, text in (
+        ("scorecard.md", scorecard_page(root, only)),
+        ("gallery.md", gallery(root, only)),
+    ):
         path = root / BUILD / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")

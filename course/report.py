@@ -1,4 +1,5 @@
-"""What a graded class gets: tables (CSV, JSON), a feedback page for each student, a summary for the instructor."""
+"""What a graded class gets: tables (CSV, JSON), a feedback page for each student, a summary for
+the instructor."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ pre{{background:#f4f4f4;padding:.8rem;overflow:auto;max-height:30rem}}.good{{col
 
 
 def rows_of(looked: list[dict], done: dict, deadline: float | None) -> list[dict]:
-    """One row for each exercise of each submission, and one for each submission that has none. Of several notebooks of a
-    student for one chapter the best counts."""
+    """One row for each exercise of each submission, and one for each submission that has none. Of
+    several notebooks of a student for one chapter the best counts."""
     rows, totals = [], defaultdict(list)
     for about in looked:
         if (record := done.get(about["key"])) and record["rows"] and not about["problem"]:

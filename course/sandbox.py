@@ -1,8 +1,9 @@
-"""Confine a process that runs a student's code: what it sees, what it may use, and what ends with it.
+"""Confine a process that runs a student's code: what it sees, what it may use, and what ends with
+it.
 
-On Linux with user namespaces (no privileges, no packages needed) the process gets a world of its own: a file system
-with the read-only Python environment and an empty folder, no network, no other process, no capabilities. Without them
-only the limits on its resources hold.
+On Linux with user namespaces (no privileges, no packages needed) the process gets a world of its
+own: a file system with the read-only Python environment and an empty folder, no network, no other
+process, no capabilities. Without them only the limits on its resources hold.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ HOME, SOCKETS, CACHE = "/work", "/sockets", "/cache"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use: MiB of memory, processes and threads, MiB of files, seconds of processor time."""
+    """What one submission may use: MiB of memory, processes and threads, MiB of files, seconds of
+    processor time."""
 
     memory: int = 4096
     processes: int = 128
@@ -115,7 +117,8 @@ def mount(
 
 
 def visible() -> list[str]:
-    """The folders and files that a submission sees, read-only: the system's programs and this Python's packages."""
+    """The folders and files that a submission sees, read-only: the system's programs and this
+    Python's packages."""
     packages = [
         p for p in (sys.prefix, sys.base_prefix, *sys.path) if os.path.isabs(p) and os.path.isdir(p)
     ]
@@ -199,7 +202,8 @@ def enter_world() -> None:
 
 
 def give_up_rights() -> None:
-    """No privileged user, no capability, and none to be had by any program or in further namespaces."""
+    """No privileged user, no capability, and none to be had by any program or in further
+    namespaces."""
     if os.getuid() == 0:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
@@ -225,7 +229,8 @@ def look_after(child: int, sockets: int) -> None:
 
 
 def confine(sockets: str, cache: str, limits: Limits, expected_sockets: int) -> None:
-    """Fork twice into a new world and return in its second process; the calling process waits and ends as that one does."""
+    """Fork twice into a new world and return in its second process; the calling process waits and
+    ends as that one does."""
     build_world(sockets, cache, limits)
     if first := os.fork():
         os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) & 0xFF)

@@ -1,8 +1,9 @@
 """Checks that a solution cell finds hard to look into or to bend, for the grading of a class.
 
-A sealed check runs inside a function, so that its names (`want`, `exact`) are not global ones that a solution could
-return. It takes modules, built-in functions and what the notebook's own cells define afresh, whatever a solution calls by
-their names, and begins by making sure that the library functions it uses are still the library's.
+A sealed check runs inside a function, so that its names (`want`, `exact`) are not global ones that
+a solution could return. It takes modules, built-in functions and what the notebook's own cells
+define afresh, whatever a solution calls by their names, and begins by making sure that the library
+functions it uses are still the library's.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def aliases(tree: ast.AST) -> dict[str, str]:
 
 
 def chains(tree: ast.AST, modules: dict[str, str]) -> set[tuple[str, tuple[str, ...]]]:
-    """(module, attributes) of every dotted name like np.linalg.norm, and of every built-in name, in a cell."""
+    """(module, attributes) of every dotted name like np.linalg.norm, and of every built-in name,
+    in a cell."""
     found = set()
     for node in ast.walk(tree):
         parts = []
@@ -81,7 +83,8 @@ def chains(tree: ast.AST, modules: dict[str, str]) -> set[tuple[str, tuple[str, 
 
 
 def sealed(notebook, secret: str):
-    """The notebook with its checks sealed; `secret` makes the names that guard them unknown beforehand."""
+    """The notebook with its checks sealed; `secret` makes the names that guard them unknown
+    beforehand."""
     notebook = copy.deepcopy(notebook)
     code = [c for c in notebook.cells if c.cell_type == "code"]
     checks = [c for c in code if "check" in tags(c) and exercise_of(c)]
@@ -142,7 +145,8 @@ def sealed(notebook, secret: str):
 
 
 def looks_inside(source: str) -> str:
-    """Why a solution cell is refused unseen: it uses what only looks into the checks ("" if it does not)."""
+    """Why a solution cell is refused unseen: it uses what only looks into the checks ("" if it
+    does not)."""
     found = LOOKS_INSIDE.search(source)
     return (
         f"uses `{found[1]}`, which looks into the checks: a solution computes from its arguments alone"

@@ -1,5 +1,6 @@
-"""Find what a class has handed in, in a folder or a zip file. Nothing is unpacked, no link is followed, nothing is left out:
-what cannot be used is a submission too, with the problem in a sentence."""
+"""Find what a class has handed in, in a folder or a zip file. Nothing is unpacked, no link is
+followed, nothing is left out: what cannot be used is a submission too, with the problem in a
+sentence."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Entry:
 
 
 def shown(name: str) -> str:
-    """A name that can be printed and written: undecodable bytes and control characters become question marks."""
+    """A name that can be printed and written: undecodable bytes and control characters become
+    question marks."""
     text = unicodedata.normalize(
         "NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     )
@@ -48,7 +50,8 @@ def shown(name: str) -> str:
 
 
 def in_folder(root: Path) -> Iterator[Entry]:
-    """Everything in a folder that is not a folder, and the folders of the first level that hold nothing."""
+    """Everything in a folder that is not a folder, and the folders of the first level that hold
+    nothing."""
     full = set()
     for where, folders, files in os.walk(root, followlinks=False):
         folders[:] = sorted(f for f in folders if not IGNORED.fullmatch(f))
@@ -139,7 +142,8 @@ def size_problem(size: int) -> str:
 
 
 def student_of(parts: tuple[str, ...]) -> str:
-    """The folder's name, or that of the notebook without the chapter's: `Ada 01_software2.ipynb` is Ada's."""
+    """The folder's name, or that of the notebook without the chapter's: `Ada 01_software2.ipynb`
+    is Ada's."""
     if len(parts) > 1:
         return shown(parts[0])
     stem = re.sub(r"\.(ipynb|zip)$", "", parts[0], flags=re.IGNORECASE)

@@ -1,4 +1,5 @@
-"""What is derived, made anew: exercises from solutions, the setup cell, the links to Colab, the README's links.
+"""What is derived, made anew: exercises from solutions, the setup cell, the links to Colab, the
+README's links.
 
 `make` changes the files; `check` only says which would change.
 """
@@ -35,7 +36,8 @@ ADDRESSED = ("README.md", "CITATION.cff")
 
 
 def stub(source: str) -> str:
-    """A solution cell as the student gets it: what stands between the markers becomes NotImplementedError."""
+    """A solution cell as the student gets it: what stands between the markers becomes
+    NotImplementedError."""
     mark = EXERCISE_MARK.search(source)
     if not mark or not SOLUTION.search(source):
         raise CourseError(
@@ -51,7 +53,8 @@ def anchor(heading: str) -> str:
 
 
 def exercises_from(solution, name: str, colab: str):
-    """The exercise notebook of a solution notebook: stubs, the checks with their outputs, no discussion."""
+    """The exercise notebook of a solution notebook: stubs, the checks with their outputs, no
+    discussion."""
     notebook = copy.deepcopy(solution)
     notebook.metadata.pop("course", None)
     notebook.cells = [
@@ -101,8 +104,11 @@ def with_lecture(solution, lecture, name: str):
         if not named or (unknown := [ident for ident in named if ident not in sources]):
             raise CourseError(
                 f"solutions/{name}.ipynb: the given cell {cell['id']} names "
-                + (f"{', '.join(unknown)}, which lectures/{name} does not have." if named else
-                   "no cells of the lecture in its metadata course.given.")
+                + (
+                    f"{', '.join(unknown)}, which lectures/{name} does not have."
+                    if named
+                    else "no cells of the lecture in its metadata course.given."
+                )
             )
         cell.source = "\n\n\n".join(
             [f"# @title Given: what chapter {int(name[:2])} built", *map(sources.get, named)]
@@ -112,7 +118,8 @@ def with_lecture(solution, lecture, name: str):
 
 
 def with_labels(solution):
-    """The solution whose check cells begin with `# Check 2.1`, or (a), (b) where there are several."""
+    """The solution whose check cells begin with `# Check 2.1`, or (a), (b) where there are
+    several."""
     checks = [c for c in solution.cells if c.cell_type == "code" and "check" in tags(c)]
     for cell in checks:
         body = re.sub(r"\A# Check .*\n", "", cell.source)
@@ -132,9 +139,12 @@ def with_points(exercise):
     checks = [c for c in exercise.cells if c.cell_type == "code" and "check" in tags(c)]
     possible = {label(c, checks): c.metadata["course"].get("points", 0) for c in checks}
     lines = "".join(f'    "{check}": {most},\n' for check, most in possible.items())
-    text = new_markdown_cell("## Points\n\nWhat the checks that you have run say so far. It is "
-                             "information, not a grade: `make grade` runs each check anew, and "
-                             "once more with other inputs.", id="points-text")
+    text = new_markdown_cell(
+        "## Points\n\nWhat the checks that you have run say so far. It is "
+        "information, not a grade: `make grade` runs each check anew, and "
+        "once more with other inputs.",
+        id="points-text",
+    )
     cell = new_code_cell(f"points({{\n{lines}}})", id="points", metadata={"tags": ["points"]})
     exercise.cells += [text, cell]
     return exercise
@@ -161,7 +171,8 @@ def with_outputs(solution, path: Path):
 
 
 def addressed(text: str, where: dict[str, str]) -> str:
-    """README.md or CITATION.cff with the repository's address in the places that are marked for it."""
+    """README.md or CITATION.cff with the repository's address in the places that are marked for
+    it."""
     block = (
         f"[![tests]({where['repository']}/actions/workflows/test.yml/badge.svg)]"
         f"({where['repository']}/actions/workflows/test.yml)\n"
@@ -212,7 +223,8 @@ def derive(root: Path = ROOT, execute: bool = True, only=()) -> dict[Path, objec
 
 
 def sync(root: Path = ROOT, check: bool = False, only=()) -> list[Path]:
-    """Write the derived files that differ from what stands there (or, with `check`, only name them)."""
+    """Write the derived files that differ from what stands there (or, with `check`, only name
+    them)."""
     changed = []
     for path, new in derive(root, execute=not check, only=only).items():
         if isinstance(new, str):

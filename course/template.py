@@ -1,8 +1,9 @@
 """The warm process: it has imported jax, nbval and the rest once, and forks a copy for each run.
 
-`python -m course.template SOCKET` listens on a Unix socket. A connection asks, in one line of JSON, for a run of nbval
-or for a kernel; it lives as long as that does. When the connection closes, whoever closed it, all that was started for
-it is ended; when the run ends, a line of JSON says how. The process holds no secret: what is forked from it has none.
+`python -m course.template SOCKET` listens on a Unix socket. A connection asks, in one line of
+JSON, for a run of nbval or for a kernel; it lives as long as that does. When the connection
+closes, whoever closed it, all that was started for it is ended; when the run ends, a line of JSON
+says how. The process holds no secret: what is forked from it has none.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ SCRUBBED = {
 
 
 def serve(path: str) -> None:
-    """Import what every run needs, then fork a process for each connection, until standard input closes; then remove the folder."""
+    """Import what every run needs, then fork a process for each connection, until standard input
+    closes; then remove the folder."""
     import ipykernel.kernelapp, ipywidgets, jax, matplotlib.pyplot, nbval.plugin, numpy, optax, pytest, scipy.linalg  # noqa
     import course.nbval_report  # noqa
 
@@ -85,7 +87,8 @@ def handle(connection: socket.socket, confined: bool) -> None:
 
 
 def watch(child: int, connection: socket.socket, limits: sandbox.Limits | None) -> str | None:
-    """Wait until the child ends or the connection closes; with limits, "memory", "processes" or "cpu" says which was passed."""
+    """Wait until the child ends or the connection closes; with limits, "memory", "processes" or
+    "cpu" says which was passed."""
     handle = os.pidfd_open(child) if hasattr(os, "pidfd_open") else None
     while True:
         ready = select.select([connection, *([handle] if handle else [])], [], [], WATCH)[0]
@@ -234,7 +237,8 @@ class Template:
 
 
 def ask(path: str, request: dict) -> socket.socket:
-    """Send a request to the warm process that listens at `path`; the connection is what was asked for."""
+    """Send a request to the warm process that listens at `path`; the connection is what was asked
+    for."""
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(path)
     connection.sendall(json.dumps(request).encode() + b"\n")

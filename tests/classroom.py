@@ -1,4 +1,5 @@
-"""Make classes of submissions and grade them; as a script (`make test-grader`) the whole matrix and every attack."""
+"""Make classes of submissions and grade them; as a script (`make test-grader`) the whole matrix
+and every attack."""
 
 from __future__ import annotations
 
@@ -91,7 +92,8 @@ def table(out: Path) -> list[dict]:
 
 
 def run_sealed(name: str) -> None:
-    """The solutions of a chapter, with sealed checks, print what is stored and leave no name of a check behind."""
+    """The solutions of a chapter, with sealed checks, print what is stored and leave no name of a
+    check behind."""
     names = dict(warm.given(name))
     for cell in sealed(read(path_of("solutions", name)), "secret").cells:
         if cell.cell_type != "code" or {"setup", "define", "given"} & set(tags(cell)):

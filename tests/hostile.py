@@ -1,5 +1,6 @@
-"""Cheats and attacks on the class grader: cells for the first exercise of a chapter, which must get no points for it and
-harm nobody, and what can be done to the notebook around them. `STORED` stands for the output that is stored in the notebook."""
+"""Cheats and attacks on the class grader: cells for the first exercise of a chapter, which must
+get no points for it and harm nobody, and what can be done to the notebook around them. `STORED`
+stands for the output that is stored in the notebook."""
 
 import nbformat
 

@@ -1,4 +1,5 @@
-"""The grader for a class: what is handed in, what must not happen, what a stop or a lost machine costs."""
+"""The grader for a class: what is handed in, what must not happen, what a stop or a lost machine
+costs."""
 
 import contextlib
 import json
@@ -39,7 +40,8 @@ def verdicts(rows, student):
     return [r["verdict"] for r in rows if r["student"] == student]
 
 
-# Finding and reading ------------------------------------------------------------------------------------------------
+# Finding and reading
+# ------------------------------------------------------------------------------------------------
 
 
 def test_students_are_found(tmp_path):
@@ -125,7 +127,8 @@ def test_a_notebook_of_100_mb_full_of_outputs_is_read():
         parse(b"[" + b"1," * 30_000_000 + b"1]", "x")
 
 
-# Sealing, tables, journal -------------------------------------------------------------------------------------------
+# Sealing, tables, journal
+# -------------------------------------------------------------------------------------------
 
 
 def test_sealed_checks_print_the_same():
@@ -242,7 +245,8 @@ def test_bad_input_gets_a_sentence(tmp_path):
         )
 
 
-# A class ------------------------------------------------------------------------------------------------------------
+# A class -----------------------------------------------------------------------------------------
+# -------------------
 
 SAMPLE = [
     "stored output printed",
@@ -382,7 +386,8 @@ def test_nothing_is_graded_twice(graded):
     assert (folder / "grades-journal.jsonl").read_text() == before
 
 
-# Stops and lost machines ----------------------------------------------------------------------------------------------
+# Stops and lost machines
+# ----------------------------------------------------------------------------------------------
 
 
 def lines(path):

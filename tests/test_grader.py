@@ -79,7 +79,8 @@ def test_a_spoiled_name_costs_only_its_exercise(solved, tmp_path):
 
 
 def test_a_given_cell_that_a_solution_spoils_costs_only_that_exercise():
-    """The cells between the exercises run after a solution: what they suffer from it does not end the grading."""
+    """The cells between the exercises run after a solution: what they suffer from it does not end
+    the grading."""
     notebook = pristine(NAME)
     later = nbformat.v4.new_code_cell("np.zeros(3)", id="later")
     notebook.cells.insert(
@@ -284,7 +285,8 @@ def test_a_second_attempt_below_the_stub_counts(solved, tmp_path):
 
 
 def test_an_answer_for_one_input_is_refused(solved, tmp_path):
-    """A check's printed numbers at the given seed can be copied; its assertions with other inputs refuse the copy."""
+    """A check's printed numbers at the given seed can be copied; its assertions with other inputs
+    refuse the copy."""
     solution_cells(solved)[0].source += (
         "\n_right, _kept = wells, {}\n\ndef wells(rho, x):\n"
         "    return _kept.setdefault(len(x), _right(rho, x))\n"

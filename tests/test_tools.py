@@ -1,5 +1,6 @@
 """The tools and the Makefile, as a newcomer and an author meet them."""
 
+import importlib.metadata
 import inspect
 import os
 import re
@@ -10,7 +11,9 @@ import sys
 import pytest
 
 import course
-from course.notebooks import ROOT, CourseError, address, chapters, read
+from course import times
+from course.notebooks import BUILD, ROOT, CourseError, address, chapters, read
+from course.running import cached, open_cache, pulled_in
 from course.sync import stub, sync
 
 NAME = chapters()[0]
@@ -75,28 +78,17 @@ def test_stub_needs_its_markers():
 
 
 def test_a_new_chapter_passes_every_check(copy_of_the_course):
-    """`new`, then run it, hold it against the contracts, and build the book with it, warnings as errors."""
-    root = copy_of_the_course
-    assert verb("new", "99_example", cwd=root, PYTHONPATH=str(root)).returncode == 0
-    assert "lectures/99_example" in (root / "_toc.yml").read_text()
-    done = verb("book", cwd=root, PYTHONPATH=str(root))
+    """`new`, then run it, hold it against the contracts, and build its pages, warnings as
+    errors."""
+    root, name = copy_of_the_course, "99_example"
+    here = {"cwd": root, "PYTHONPATH": str(root), "ONLY": name}
+    assert verb("new", name, **here).returncode == 0
+    assert f"lectures/{name}" in (root / "_toc.yml").read_text()
+    done = verb("book", **here)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "lectures/99_example" in done.stdout and f"lectures/{NAME}:" not in done.stdout
-    done = run(
-        sys.executable,
-        "-m",
-        "pytest",
-        "--nbval",
-        "--nbval-current-env",
-        "tests/test_lectures.py",
-        "tests/test_exercises.py",
-        "tests/test_99_example.py",
-        "solutions/99_example.ipynb",
-        "-k",
-        "99",
-        cwd=root,
-        PYTHONPATH=str(root),
-    )
+    assert f"lectures/{name}" in done.stdout and NAME not in done.stdout
+    files = ["tests/test_lectures.py", "tests/test_exercises.py", f"tests/test_{name}.py"]
+    done = run(sys.executable, "-m", "pytest", *files, "-k", name, **here)
     assert done.returncode == 0, done.stdout
 
 
@@ -171,7 +163,7 @@ def test_prose_changes_run_nothing(copy_of_the_course):
             "## Summary", '## Summary\\n",\n    "\\n",\n    "A new paragraph.', 1
         )
     )
-    assert "nothing was run" in verb("execute", cwd=root, PYTHONPATH=str(root)).stdout
+    assert "Nothing was run" in verb("execute", cwd=root, PYTHONPATH=str(root)).stdout
 
 
 def test_serve_says_when_the_port_is_busy():
@@ -213,12 +205,23 @@ def test_make_targets_are_told():
     text = run("make", "help").stdout
     assert all(
         re.search(rf"^{target}\s", text, re.MULTILINE)
-        for target in ("book", "serve", "lab", "grade", "test", "sync", "bench")
+        for target in (
+            "book",
+            "serve",
+            "lab",
+            "grade",
+            "test",
+            "sync",
+            "format",
+            "mutants",
+            "times",
+        )
     )
 
 
 def test_requirements_admit_colab():
-    """A reader's requirements admit Colab's pins, so installing them there changes neither jax nor numpy."""
+    """A reader's requirements admit Colab's pins, so installing them there changes neither jax nor
+    numpy."""
     from packaging.requirements import Requirement
 
     pins = dict(
@@ -233,3 +236,49 @@ def test_requirements_admit_colab():
                 requirement.specifier.contains(pins.get(requirement.name, "0"))
                 or requirement.name not in pins
             ), line
+
+
+def test_what_was_run_is_known_by_what_notebooks_may_import():
+    """Neither pytest's friends nor Dask nor a linter are in it: installing them executes nothing
+    anew."""
+    packages = pulled_in(ROOT / "requirements.txt")
+    assert {"jax", "jaxlib", "numpy", "equinox", "ipykernel"} <= set(packages)
+    assert not {"distributed", "ruff", "playwright", "jupyterlab", "pytest-xdist"} & set(packages)
+
+
+def test_a_cache_is_not_emptied_while_it_is_read(copy_of_the_course):
+    """Opening it writes nothing if nothing has changed, so that two processes may."""
+    root = copy_of_the_course
+    used = root / BUILD / "executed-with.txt"
+    before = used.stat().st_mtime_ns
+    cache = open_cache(root)
+    assert used.stat().st_mtime_ns == before
+    assert cached(root / "lectures" / f"{NAME}.ipynb", cache)
+    used.write_text("python==2.7\n")
+    assert not cached(root / "lectures" / f"{NAME}.ipynb", open_cache(root))
+
+
+def test_lock_says_what_was_run():
+    lock = (ROOT / BUILD / "requirements.lock").read_text()
+    assert f"jax=={importlib.metadata.version('jax')}\n" in lock and sys.version_info >= (3, 11)
+
+
+@pytest.mark.parametrize("room", ["python", "notebooks"])
+def test_ruff_finds_nothing(room):
+    """`make format` mends what it can."""
+    words = ["--config", "ruff-notebooks.toml", "lectures", "solutions"]
+    words = words if room == "notebooks" else ["."]
+    for command in (["check", "--quiet"], ["format", "--check", "--quiet"]):
+        done = run(sys.executable, "-m", "ruff", *command, *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_times_are_told_and_budgets_enforced(tmp_path):
+    tests = {f"tests/test_{NAME}.py::test_x": 61.0, "tests/test_tools.py::test_y": 10.0}
+    times.record(tmp_path, tests=tests, phases={"pages": 1.0, "tests": 2.0}, test_mib=5000.0)
+    assert times.recorded(tmp_path)["tests"] == tests
+    assert times.by_chapter(tests) == {NAME: 61.0, "": 10.0}
+    (tmp_path / "lectures").mkdir()
+    (tmp_path / "requirements.txt").write_text("numpy\n")
+    told = times.overruns(root=tmp_path)
+    assert len(told) == 2 and NAME in told[0] and "5000 MiB" in told[1]

@@ -1,4 +1,5 @@
-"""Judge answers in the running process: the given cells once, then each answer and its checks in a copy of the names."""
+"""Judge answers in the running process: the given cells once, then each answer and its checks in a
+copy of the names."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def out_of_time(*_):
 
 
 def run(name: str, exercise: str, answer: str) -> str:
-    """What the checks of `exercise` print for `answer`, the source of a whole solution cell; raises what they raise."""
+    """What the checks of `exercise` print for `answer`, the source of a whole solution cell;
+    raises what they raise."""
     names, printed = dict(given(name)), io.StringIO()
     signal.signal(signal.SIGALRM, out_of_time)
     signal.alarm(LIMIT)
@@ -60,7 +62,8 @@ def expected(name: str, exercise: str, seed: str) -> str:
 
 
 def accepted(name: str, exercise: str, answer: str, seed: str) -> tuple[bool, str]:
-    """(verdict, reason) as nbval would give it under the COURSE_SEED `seed`, which the caller has set."""
+    """(verdict, reason) as nbval would give it under the COURSE_SEED `seed`, which the caller has
+    set."""
     want = expected(name, exercise, seed)
     try:
         got = run(name, exercise, answer)
