@@ -44,21 +44,21 @@ def change(x, number_like):
         return number_like(x) if hasattr(x, "__mul__") else x
     if isinstance(x, dict):
         new = copy.copy(x)
-        new.update({key: change(value, number_like) for key, value in x.items()})
+        dict.update(new, {key: change(value, number_like) for key, value in x.items()})
         return new if differ(new, x) else x
     if isinstance(getattr(x, "value", None), float):  # a node of a graph
         new = copy.copy(x)
         new.value = number_like(x.value)
         return x if new.value is x.value else new
+    if not jax.tree_util.all_leaves([x]):
+        leaves, tree = jax.tree.flatten(x, is_leaf=lambda y: y is not x)
+        new = [change(leaf, number_like) for leaf in leaves]
+        return jax.tree.unflatten(tree, new) if differ(new, leaves) else x
     if dataclasses.is_dataclass(x):
-        new = {f.name: getattr(x, f.name) for f in dataclasses.fields(x) if f.init}
-        changed = change(new, number_like)
-        return x if changed is new else dataclasses.replace(x, **changed)
-    if jax.tree_util.all_leaves([x]):
-        return x
-    leaves, tree = jax.tree.flatten(x, is_leaf=lambda y: y is not x)
-    new = [change(leaf, number_like) for leaf in leaves]
-    return jax.tree.unflatten(tree, new) if differ(new, leaves) else x
+        fields = {f.name: getattr(x, f.name) for f in dataclasses.fields(x) if f.init}
+        new = change(fields, number_like)
+        return x if new is fields else dataclasses.replace(x, **new)
+    return x
 
 
 def inside(x):
@@ -73,15 +73,6 @@ def differ(now, before) -> bool:
     if isinstance(now, dict):
         return now.keys() != before.keys() or any(now[key] is not before[key] for key in now)
     return len(now) != len(before) or any(map(lambda a, b: a is not b, now, before))
-
-
-class Quiet:
-    """Stands for IPython's display: there is nobody to show anything to."""
-
-    def __call__(self, *_, **__):
-        return self
-
-    update = __call__
 
 
 class TimeLimit(BaseException):
@@ -137,7 +128,7 @@ class Chapter:
 
     def mutate(self, number: int, result):
         """What function `number` returns in the place of `result`."""
-        if getattr(self.local, "busy", False) or not (self.recording or number == self.number):
+        if (not self.recording and number != self.number) or getattr(self.local, "busy", False):
             return result
 
         def leaf(x):
@@ -202,7 +193,8 @@ class Chapter:
         with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
             exec(self.codes[k], self.names)
         if "setup" in tags(self.cells[k]):
-            self.names["display"] = Quiet()
+            silent = types.SimpleNamespace(update=lambda *_: None)
+            self.names["display"] = lambda *_, **__: silent  # there is nobody to show it to
 
     def reference(self) -> None:
         """Run all cells as they are, and keep the state before each of them."""
