@@ -1,6 +1,8 @@
 """Value and gradient by the reader's own engine (chapter 2), by HIPS autograd and by jax, as
 multiples of the value's own time."""
 
+from functools import partial
+
 import autograd
 import autograd.numpy as anp
 import jax
@@ -45,16 +47,21 @@ PROGRAMS = {
     "linear solve, n = 200": (solve, A),
 }
 
+
+def ready(f, x):
+    """f(x), waited for."""
+    return f(x).block_until_ready()
+
+
 rows = []
 for name, (f, x) in PROGRAMS.items():
-    plain = table.seconds(lambda: f(np, x))
-    ours = table.seconds(lambda: ch.grad(lambda y: f(ch.ops, y))(x))
-    peer = table.seconds(lambda: autograd.grad(lambda y: f(anp, y))(x))
-    compiled_f, compiled = jax.jit(lambda y: f(jnp, y)), jax.jit(jax.grad(lambda y: f(jnp, y)))
-    jax_value, jax_grad = (
-        table.seconds(lambda: g(x).block_until_ready()) for g in (compiled_f, compiled)
-    )
-    error = np.abs(ch.grad(lambda y: f(ch.ops, y))(x) - compiled(x)).max()
+    our_grad, peer_grad = ch.grad(partial(f, ch.ops)), autograd.grad(partial(f, anp))
+    compiled_f, compiled = jax.jit(partial(f, jnp)), jax.jit(jax.grad(partial(f, jnp)))
+    plain = table.seconds(partial(f, np, x))
+    ours = table.seconds(partial(our_grad, x))
+    peer = table.seconds(partial(peer_grad, x))
+    jax_value, jax_grad = (table.seconds(partial(ready, g, x)) for g in (compiled_f, compiled))
+    error = np.abs(our_grad(x) - compiled(x)).max()
     rows.append(
         [
             name,

@@ -27,6 +27,11 @@ def dense(g, N):
     return moment(jnp.linalg.eigh(H)[1][:, 0])
 
 
+def ready(f):
+    """f(g), waited for."""
+    return jax.block_until_ready(f(g))
+
+
 def arpack(N):
     """Value and gradient by eigsh and minres."""
     apply = jax.jit(partial(ch.tfim_matvec, g))
@@ -45,11 +50,11 @@ def arpack(N):
 rows = []
 for N in (8, 10, 12, 14, 16):
     value, both = jax.jit(partial(ours, N=N)), jax.jit(jax.value_and_grad(partial(ours, N=N)))
-    t_value, t_both = (table.seconds(lambda: jax.block_until_ready(f(g)), 3) for f in (value, both))
-    t_peer, difference = table.seconds(lambda: arpack(N), 3), abs(arpack(N) / both(g)[1] - 1)
+    t_value, t_both = (table.seconds(partial(ready, f), 3) for f in (value, both))
+    t_peer, difference = table.seconds(partial(arpack, N), 3), abs(arpack(N) / both(g)[1] - 1)
     if N <= 10:
         full = jax.jit(jax.value_and_grad(partial(dense, N=N)))
-        t_full = table.seconds(lambda: jax.block_until_ready(full(g)), 2)
+        t_full = table.seconds(partial(ready, full), 2)
     rows.append(
         [
             f"{N}",
@@ -74,6 +79,8 @@ table.write(
     ],
     rows,
     ["jax", "numpy", "scipy"],
-    "One thread; the best of several batches; value and gradient of half the inverse participation ratio of the ground state. "
-    "A small diagonal term splits degenerate levels for `jnp.linalg.eigh`, whose gradient is not finite without it.",
+    "One thread; the best of several batches; value and gradient of half the inverse "
+    "participation ratio of the ground state. "
+    "A small diagonal term splits degenerate levels for `jnp.linalg.eigh`, whose gradient is not "
+    "finite without it.",
 )

@@ -142,7 +142,8 @@ def compare():
         ],
         rows,
         ["pennylane", "pennylane-lightning", "qulacs", "jax", "numpy"],
-        "One thread each, 64 bit; the three take turns, the fastest of at least three calls. Building PennyLane's tape and qulacs' circuit is not counted, nor is our compilation. "
+        "One thread each, 64 bit; the three take turns, the fastest of at least three calls. "
+        "Building PennyLane's tape and qulacs' circuit is not counted, nor is our compilation. "
         "qulacs' backprop returns the gradient without the energy.",
     )
 
@@ -167,7 +168,8 @@ def train(steps=100, n=10, d=10000):
         ["step", "energy", "relative error"],
         curve,
         ["jax", "optax"],
-        f"Adam, rate 3e-4, complex64 (energies are good to about 1e-5), uniform random start; exact energy {exact:.10f}.",
+        "Adam, rate 3e-4, complex64 (energies are good to about 1e-5), uniform random start; "
+        f"exact energy {exact:.10f}.",
     )
 
 

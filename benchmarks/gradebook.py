@@ -25,7 +25,10 @@ NAME = sys.argv[1] if len(sys.argv) > 1 else chapters("solutions")[0]
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 
-STARTUP = "import time; t = time.perf_counter(); import jax, jax.numpy, matplotlib.pyplot, ipywidgets, ipykernel.kernelapp; jax.devices(); print(time.perf_counter() - t)"
+STARTUP = (
+    "import time; t = time.perf_counter(); import jax, jax.numpy, matplotlib.pyplot, ipywidgets, "
+    "ipykernel.kernelapp; jax.devices(); print(time.perf_counter() - t)"
+)
 
 
 def main() -> None:
@@ -96,8 +99,10 @@ def main() -> None:
         ["way", "seconds for a submission", "in a minute and core", "importing jax and the rest"],
         rows,
         ["jax", "nbval", "ipykernel", "distributed"],
-        "The first three rows are one notebook with right answers (the first with every check run twice, as for a student). The last is the "
-        "command from start to end: the cluster, jax imported three times (the warm process, two runs of the solutions), the sandbox of "
+        "The first three rows are one notebook with right answers (the first with every check "
+        "run twice, as for a student). The last is the "
+        "command from start to end: the cluster, jax imported three times (the warm process, two "
+        "runs of the solutions), the sandbox of "
         "each submission, and a second run with other inputs for what failed.",
     )
 

@@ -69,7 +69,8 @@ def write(
         "",
         note,
         "",
-        f"{datetime.date.today()}; {machine()}; {versions}. Written by `benchmarks/{Path(sys.argv[0]).name}`.",
+        f"{datetime.date.today()}; {machine()}; {versions}. Written by "
+        f"`benchmarks/{Path(sys.argv[0]).name}`.",
         "",
     ]
     RESULTS.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import sys
@@ -191,7 +192,8 @@ def gradebook(submissions, out, jobs, scheduler, cell_limit, memory, deadline):
             ) from None
     console.print(facts["told"], facts["sandbox"], markup=False, highlight=False, soft_wrap=True)
     console.print(
-        f"Written: {out}, {out.stem}.json, {out.stem}-nbgrader.csv, {out.stem}-summary.html, {out.stem}-feedback/",
+        f"Written: {out}, {out.stem}.json, {out.stem}-nbgrader.csv, {out.stem}-summary.html, "
+        f"{out.stem}-feedback/",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -209,7 +211,8 @@ def new(name):
     for path in create(name):
         console.print(f"written: {path.relative_to(ROOT)}", markup=False)
     console.print(
-        f"Next: write lectures/{name}.ipynb and solutions/{name}.ipynb, then `make sync` and `make test`.",
+        f"Next: write lectures/{name}.ipynb and solutions/{name}.ipynb, then `make sync` and "
+        "`make test`.",
         soft_wrap=True,
     )
 
@@ -293,7 +296,5 @@ def serve(port):
             f"Port {port} is in use: choose another, `make serve PORT={port + 1}`."
         ) from None
     console.print(f"The book is at http://localhost:{port} (stop with Ctrl-C).", highlight=False)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
-    except KeyboardInterrupt:
-        pass

@@ -134,9 +134,8 @@ class Journal:
     def __init__(self, path: Path):
         self.path = path
         try:
-            self.file = open(
-                os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+", encoding="utf-8"
-            )
+            number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            self.file = os.fdopen(number, "r+", encoding="utf-8")
         except OSError as error:
             raise CourseError(f"{path} cannot be written: {error.strerror}.") from None
         with contextlib.suppress(ImportError):
@@ -146,7 +145,8 @@ class Journal:
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise CourseError(
-                    f"Another run is writing {path} at this moment: wait for it, or choose another --out."
+                    f"Another run is writing {path} at this moment: wait for it, or choose "
+                    "another --out."
                 ) from None
         text = self.file.read()
         self.done = {}
@@ -183,7 +183,8 @@ def cluster(address: str | None, jobs: int | None):
         from distributed import Client, LocalCluster
     except ImportError:
         raise CourseError(
-            "Grading a class needs dask.distributed: `pip install distributed`, or run `make lab` once."
+            "Grading a class needs dask.distributed: `pip install distributed`, or run `make "
+            "lab` once."
         ) from None
     dask.config.set({"distributed.comm.timeouts.connect": "20s"})
     with contextlib.ExitStack() as stack:
@@ -202,13 +203,15 @@ def cluster(address: str | None, jobs: int | None):
             client = stack.enter_context(Client(address, timeout="20s"))
         except (OSError, ValueError):
             raise CourseError(
-                f"No Dask scheduler answers at {address}: start one with `dask scheduler`, or leave --scheduler out."
+                f"No Dask scheduler answers at {address}: start one with `dask scheduler`, or "
+                "leave --scheduler out."
             ) from None
         try:
             client.wait_for_workers(1, timeout=60)
         except TimeoutError:
             raise CourseError(
-                f"The scheduler at {address} has no workers: start some with `dask worker {address}`."
+                f"The scheduler at {address} has no workers: start some with `dask worker "
+                f"{address}`."
             ) from None
         find_course = functools.partial(
             exec, f"import sys; {str(ROOT)!r} in sys.path or sys.path.append({str(ROOT)!r})"
@@ -290,7 +293,7 @@ class Chapter:
             max(SHORTEST_LIMIT, round(PER_SOLUTION * max(seconds for _, seconds in outputs))),
         )
         self.given = []
-        for seed, (expected, _) in zip(self.seeds, outputs):
+        for seed, (expected, _) in zip(self.seeds, outputs, strict=True):
             for cell in given.cells:
                 if cell.get("id") in expected:
                     cell.outputs, cell.execution_count = expected[cell["id"]], 1
@@ -303,12 +306,13 @@ def grade_class(
     jobs: int | None = None,
     scheduler: str | None = None,
     limit: float | None = None,
-    limits: sandbox.Limits = sandbox.Limits(),
+    limits: sandbox.Limits | None = None,
     deadline: float | None = None,
     step=lambda done, total: None,
 ) -> dict:
     """Grade all submissions in a folder or zip; write `out` and what stands beside it. `step` is
     told how far it is."""
+    limits = limits or sandbox.Limits()
     from course.report import write_all
 
     if path.is_dir() and path.resolve() in [out.resolve().parent, *out.resolve().parents]:
@@ -406,7 +410,8 @@ def run(
                     for v in verdicts(chapter.pristine, about["missing"], about["stubs"], told)
                 ],
             }
-        except Exception as error:  # the grader's own trouble, never the student's: told, and tried again by the next run
+        except Exception as error:
+            # the grader's own trouble, never the student's: told, and tried again by the next run
             why = (
                 str(error)
                 if isinstance(error, CourseError)

@@ -3,6 +3,7 @@ nbval."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import json
@@ -37,10 +38,8 @@ from course.sync import exercises_from
 
 CELL_LIMIT = 60.0  # seconds for one cell of a student
 LONGEST = 300  # characters of a reason
-FRESH, FRESH_SEED = (
-    "-again",
-    "1",
-)  # the checks run once more with its inputs, so that an answer cannot be written for one input alone
+# The checks run once more with other inputs, so that an answer cannot be written for one alone.
+FRESH, FRESH_SEED = "-again", "1"
 NBVAL_MARK = re.compile(
     r"^[ \t]*#+[ \t]*(NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)[ \t]*$", re.MULTILINE
 )
@@ -56,7 +55,8 @@ VERDICTS = {
     "flood": "output limit",
 }
 NOTHING_RETURNED = re.compile(
-    r"^(with other random inputs: )?(Type|Value|Attribute)Error: .*(NoneType|None is not|unpack|iteration over a 0-d)"
+    r"^(with other random inputs: )?(Type|Value|Attribute)Error: .*(NoneType|None is "
+    r"not|unpack|iteration over a 0-d)"
 )
 ENDED = ("timeout", "died", "memory", "processes", "cpu", "flood")  # after these the kernel is gone
 
@@ -90,7 +90,8 @@ def parse(raw: bytes, name: str) -> nbformat.NotebookNode:
         raise CourseError(f"{name} is empty.")
     if sum(map(raw.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise CourseError(
-            f"{name} is not gradable: its outputs are too large. Clear all outputs, save it and hand it in again."
+            f"{name} is not gradable: its outputs are too large. Clear all outputs, save it and "
+            "hand it in again."
         )
     for encoding in (
         json.detect_encoding(raw[:4]),
@@ -129,7 +130,8 @@ def parse(raw: bytes, name: str) -> nbformat.NotebookNode:
         ):  # whatever a damaged file provokes in the reader, the student gets one sentence
             continue
     raise CourseError(
-        f"{name} is not a Jupyter notebook, or it is damaged: save it once more as .ipynb and try again."
+        f"{name} is not a Jupyter notebook, or it is damaged: save it once more as .ipynb and "
+        "try again."
     )
 
 
@@ -218,7 +220,9 @@ def again(check):
     compared."""
     cell = copy.deepcopy(check)
     cell["id"], cell.outputs, cell.execution_count = f"{check['id']}{FRESH}", [], None
-    cell.source = f'import os; os.environ["COURSE_SEED"] = "{FRESH_SEED}"\n{check.source}\nos.environ["COURSE_SEED"] = "0"'
+    seed = 'os.environ["COURSE_SEED"]'
+    first, last = f'import os; {seed} = "{FRESH_SEED}"', f'{seed} = "0"'
+    cell.source = f"{first}\n{check.source}\n{last}"
     return cell
 
 
@@ -348,10 +352,8 @@ def nbval_forked(
 def end(process: subprocess.Popen) -> None:
     """End a process and, where the system has process groups, all that it started."""
     if os.name == "posix":
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     else:
         process.kill()
     process.wait()
@@ -440,7 +442,7 @@ def untouched(given, notebook) -> set[str]:
     """The exercises of a filled notebook whose solution cells are as they were given out."""
     return {
         exercise_of(old)
-        for old, new in zip(given.cells, notebook.cells)
+        for old, new in zip(given.cells, notebook.cells, strict=True)
         if "solution" in tags(old) and old.source.strip() == new.source.strip()
     }
 
@@ -462,7 +464,8 @@ def verdicts(
         if kind == "stub" and number not in stubs:
             kind, why = (
                 "error",
-                f'a part is still to do: `raise NotImplementedError("Exercise {number}")` stands there',
+                f'a part is still to do: `raise NotImplementedError("Exercise {number}")` stands '
+                "there",
             )
         if why.startswith("NameError"):
             why += " (only the cell of the exercise is graded: put imports and helpers into it)"

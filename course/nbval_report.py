@@ -228,7 +228,8 @@ def reason(item, error: BaseException) -> tuple[str, str]:
     if wanted in got:
         return (
             "output",
-            f"your solution prints something into the line {wanted!r} of the check: end what you print with a new line, or remove the print",
+            f"your solution prints something into the line {wanted!r} of the check: end what you "
+            "print with a new line, or remove the print",
         )
     return "output", f"the check printed {got!r}, and {wanted!r} was expected"
 

@@ -15,20 +15,24 @@ from course.sync import sync
 LECTURE = [
     (
         "title",
-        "# {n}. Title of the chapter\n\nOne sentence of promise: what the reader will have made at the end.",
+        "# {n}. Title of the chapter\n\nOne sentence of promise: what the reader will have made "
+        "at the end.",
     ),
     ("badge", "Open in Colab"),
     (
         "about",
-        "**What you will be able to do**\n\n- differentiate a function and check the derivative;\n- …\n- …\n\n"
-        "**What you need**: the chapters before this one.\n\n**How long it takes**: half an hour.\n\n"
+        "**What you will be able to do**\n\n- differentiate a function and check the "
+        "derivative;\n- …\n- …\n\n"
+        "**What you need**: the chapters before this one.\n\n**How long it takes**: half an "
+        "hour.\n\n"
         "**The talk**: the topics that this chapter follows.",
     ),
     ("setup", "setup", ""),
     ("question", "## The question\n\nWhy does it matter, and which picture do we want to see?"),
     (
         "build",
-        "## Build it\n\nA step of derivation, then its code, then a check. Here: $f(x) = \\sin x$, whose derivative is "
+        "## Build it\n\nA step of derivation, then its code, then a check. Here: $f(x) = \\sin "
+        "x$, whose derivative is "
         "$$ f'(x) = \\cos x. \\tag{{{n}.1}} $$",
     ),
     (
@@ -47,7 +51,8 @@ LECTURE = [
     (
         "fig-f",
         "figure",
-        'fig, ax = plt.subplots()\nax.plot(x, f(x), label="$f$")\nax.plot(x, slope, label="$f\'$")\n'
+        'fig, ax = plt.subplots()\nax.plot(x, f(x), label="$f$")\nax.plot(x, slope, '
+        'label="$f\'$")\n'
         'ax.set(xlabel="x (rad)", ylabel="value")\nax.legend()\nplt.show()',
         {
             "mystnb": {
@@ -67,12 +72,14 @@ LECTURE = [
     ),
     (
         "practice",
-        "## In practice\n\nThe library that people use for this, and its answer beside ours: here finite differences.",
+        "## In practice\n\nThe library that people use for this, and its answer beside ours: "
+        "here finite differences.",
     ),
     (
         "run-practice",
         "run",
-        'h = 1e-6\nprint("central difference:", (f(x0 + h) - f(x0 - h)) / (2 * h), " ours:", jax.grad(f)(x0))',
+        'h = 1e-6\nprint("central difference:", (f(x0 + h) - f(x0 - h)) / (2 * h), " ours:", '
+        "jax.grad(f)(x0))",
     ),
     ("scores", "## Scorecard"),
     (
@@ -90,13 +97,15 @@ SOLUTION = [
     ("setup", "setup", ""),
     (
         "ex-1",
-        "## Exercise {n}.1: The derivative of a product (1 point)\n\nWrite the derivative of $x \\sin x$.\n\n"
+        "## Exercise {n}.1: The derivative of a product (1 point)\n\nWrite the derivative of $x "
+        "\\sin x$.\n\n"
         "<details><summary>Hint</summary>\n\nThe product rule: $(uv)' = u'v + uv'$.\n\n</details>",
     ),
     (
         "ex-1-solution",
         "solution",
-        '# Exercise {n}.1\ndef slope(x):\n    """Derivative of x sin x at `x` (radians), any shape."""\n'
+        '# Exercise {n}.1\ndef slope(x):\n    """Derivative of x sin x at `x` (radians), any '
+        'shape."""\n'
         "    ### BEGIN SOLUTION\n    return jnp.sin(x) + x * jnp.cos(x)\n    ### END SOLUTION",
         {"course": {"exercise": "{n}.1"}},
     ),
@@ -104,13 +113,14 @@ SOLUTION = [
         "ex-1-check",
         "check",
         "x = rng(1).uniform(0.5, 1.5)\nexpected = jax.grad(lambda x: x * jnp.sin(x))(x)\n"
-        'assert abs(slope(x) - expected) < 1e-10, "the slope is wrong: are both terms of the product rule there?"\n'
+        'assert abs(slope(x) - expected) < 1e-10, "the slope is wrong: are both terms of the '
+        'product rule there?"\n'
         'print(f"slope at {{x:.3f}}: {{slope(x):.4f}}")',
         {"course": {"exercise": "{n}.1", "points": 1}},
     ),
     ("ex-1-discussion", "solution", "The product rule, one term for each factor."),
 ]
-ANSWERS = '''"""Right and wrong answers to the exercises of chapter {n}: each is the whole solution cell."""
+ANSWERS = '''"""Right and wrong answers to the exercises of chapter {n}: whole solution cells."""
 
 
 def answer(body):
@@ -196,7 +206,8 @@ def create(name: str, root: Path = ROOT) -> list[Path]:
     is touched."""
     if not CHAPTER_NAME.fullmatch(name):
         raise CourseError(
-            f"A chapter is called NN_subject, for example 05_response (lower case, no spaces), not {name!r}."
+            "A chapter is called NN_subject, for example 05_response (lower case, no spaces), "
+            f"not {name!r}."
         )
     if taken := list((root / "lectures").glob(f"{name[:2]}_*.ipynb")):
         raise CourseError(f"Chapter {name[:2]} exists already: lectures/{taken[0].name}.")

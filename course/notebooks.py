@@ -75,7 +75,8 @@ def contents(root: Path = ROOT) -> list[str]:
         f for f in found if not any((root / f"{f}{end}").is_file() for end in (".ipynb", ".md"))
     ]:
         raise CourseError(
-            f"_toc.yml lists {', '.join(missing)}, which does not exist: bring it back or take it off the list."
+            f"_toc.yml lists {', '.join(missing)}, which does not exist: bring it back or take "
+            "it off the list."
         )
     return found
 

@@ -25,9 +25,13 @@ COLUMNS = (
     "file",
     "late",
 )
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color:#222}}
-table{{border-collapse:collapse}}td,th{{border-bottom:1px solid #ccc;padding:.3rem .8rem;text-align:left;vertical-align:top}}
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>
+body{{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;
+color:#222}}
+table{{border-collapse:collapse}}
+td,th{{border-bottom:1px solid #ccc;padding:.3rem .8rem;text-align:left;vertical-align:top}}
 pre{{background:#f4f4f4;padding:.8rem;overflow:auto;max-height:30rem}}.good{{color:#00664b}}.bad{{color:#a33c00}}</style>
 <h1>{title}</h1>
 {body}
@@ -129,8 +133,10 @@ def lines(cells: list, tag: str = "td") -> str:
 def feedback(student: str, rows: list[dict], looked: list[dict]) -> str:
     """A student's page: marks, reasons and the code that was graded."""
     body = [
-        f"<p><strong>{sum(r['points'] for r in rows)} of {sum(r['possible'] for r in rows)} points.</strong> "
-        "Only the cells of the exercises were graded, in the notebook as it was given out, with random inputs of their own.</p>"
+        f"<p><strong>{sum(r['points'] for r in rows)} of {sum(r['possible'] for r in rows)} "
+        "points.</strong> "
+        "Only the cells of the exercises were graded, in the notebook as it was given out, with "
+        "random inputs of their own.</p>"
     ]
     code = {
         (a["file"], number): source
@@ -141,14 +147,17 @@ def feedback(student: str, rows: list[dict], looked: list[dict]) -> str:
     for row in rows:
         if not row["exercise"]:
             body.append(
-                f"<h2>{html.escape(row['file'])}</h2><p class=bad>{html.escape(row['verdict'])}: {html.escape(row['reason'])}</p>"
+                f"<h2>{html.escape(row['file'])}</h2><p class=bad>{html.escape(row['verdict'])}: "
+                f"{html.escape(row['reason'])}</p>"
             )
             continue
         tone = "good" if row["verdict"] == "passed" else "bad"
+        cell = code.get((row["file"], row["exercise"]), "")[:20000]
         body.append(
-            f"<h2>Exercise {row['exercise']}: {html.escape(row['name'])}</h2><p class={tone}><strong>{row['points']} of {row['possible']} "
-            f"points, {row['verdict']}.</strong> {html.escape(row['reason'])}</p>"
-            f"<details><summary>Your cell</summary><pre>{html.escape(code.get((row['file'], row['exercise']), '')[:20000])}</pre></details>"
+            f"<h2>Exercise {row['exercise']}: {html.escape(row['name'])}</h2><p class={tone}>"
+            f"<strong>{row['points']} of {row['possible']} points, {row['verdict']}.</strong> "
+            f"{html.escape(row['reason'])}</p><details><summary>Your cell</summary>"
+            f"<pre>{html.escape(cell)}</pre></details>"
         )
     return PAGE.format(title=html.escape(student), body="\n".join(body))
 
@@ -160,15 +169,18 @@ def histogram(shares: list[float]) -> str:
     for k, count in enumerate(counts):
         height = 120 * count / max(1, *counts)
         bars.append(
-            f'<rect x="{30 + 44 * k}" y="{140 - height:.0f}" width="40" height="{height:.0f}" fill="#0072B2"/>'
-            f'<text x="{50 + 44 * k}" y="{135 - height:.0f}" text-anchor="middle">{count or ""}</text>'
+            f'<rect x="{30 + 44 * k}" y="{140 - height:.0f}" width="40" height="{height:.0f}" '
+            'fill="#0072B2"/>'
+            f'<text x="{50 + 44 * k}" y="{135 - height:.0f}" '
+            f'text-anchor="middle">{count or ""}</text>'
             f'<text x="{50 + 44 * k}" y="158" text-anchor="middle">{10 * k}–{10 * k + 10}</text>'
         )
     told = ", ".join(
         f"{10 * k} to {10 * k + 10} %: {count}" for k, count in enumerate(counts) if count
     )
     return (
-        f'<svg viewBox="0 0 480 180" width="480" role="img" aria-label="Students by share of the points: {told}" font-size="12">'
+        '<svg viewBox="0 0 480 180" width="480" role="img" aria-label="Students by share of the '
+        f'points: {told}" font-size="12">'
         + "".join(bars)
         + '<text x="250" y="177" text-anchor="middle">share of the points (%)</text></svg>'
     )
@@ -199,7 +211,7 @@ def summary_page(rows: list[dict], facts: dict, pages: dict[str, str], folder: s
         "<h2>Exercises, the most failed first</h2><table>",
         lines(["exercise", "passed", "most frequent reason"], "th"),
     ]
-    for (chapter, number, name), mine in worst:
+    for (_, number, name), mine in worst:
         reasons = [r["reason"] or r["verdict"] for r in mine if r["verdict"] != "passed"]
         body.append(
             lines(
@@ -218,9 +230,11 @@ def summary_page(rows: list[dict], facts: dict, pages: dict[str, str], folder: s
         ]
     body += ["</table><h2>Students</h2><table>", lines(["student", "points", "late"], "th")]
     for student, mine in students.items():
-        link = f'<a href="{html.escape(folder)}/{html.escape(pages[student])}">{html.escape(student)}</a>'
+        page = f"{html.escape(folder)}/{html.escape(pages[student])}"
+        link = f'<a href="{page}">{html.escape(student)}</a>'
         body.append(
-            f"<tr><td>{link}</td><td>{sum(r['points'] for r in mine)} of {sum(r['possible'] for r in mine)}</td>"
+            f"<tr><td>{link}</td><td>{sum(r['points'] for r in mine)} of "
+            f"{sum(r['possible'] for r in mine)}</td>"
             f"<td>{'yes' if any(r['late'] for r in mine) else ''}</td></tr>"
         )
     return PAGE.format(title="Class summary", body="\n".join([*body, "</table>"]))
@@ -266,12 +280,14 @@ def write_all(out: Path, looked: list[dict], done: dict, deadline: float | None)
     open_ = {r["machine"]: r["unconfined"] for r in records if r.get("unconfined")}
     sandbox = (
         (
-            "Every submission ran in a sandbox: no network, no other files than the Python environment, no other processes."
+            "Every submission ran in a sandbox: no network, no other files than the Python "
+            "environment, no other processes."
             if not open_
             else "NOT CONFINED: "
             + "; ".join(f"{machine}: {why}" for machine, why in open_.items())
             + ". Submissions there could reach the network "
-            "and the files of the user who ran the grader; only time, memory and output were limited."
+            "and the files of the user who ran the grader; only time, memory and output were "
+            "limited."
         )
         if graded
         else ""

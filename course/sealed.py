@@ -30,10 +30,14 @@ def {name}(names):
             value = getattr(value, part, None)
         yield module, chain, value
 {name}_kept = tuple({name}({names!r}))"""
-GIVEN = """{name}_given = globals().get("{name}_given", {{}}) | {{word: globals()[word] for word in {words!r} if word in globals()}}"""
-FIRST = '''importlib.import_module('builtins').globals().update({{word: {name}_given[word] for word in {own!r} if word in {name}_given}})
+GIVEN = """{name}_given = globals().get("{name}_given", {{}}) | {{
+    word: globals()[word] for word in {words!r} if word in globals()}}"""
+FIRST = """importlib.import_module('builtins').globals().update({{
+    word: {name}_given[word] for word in {own!r} if word in {name}_given}})
 for (_module, _chain, _kept), (*_, _now) in zip({name}_kept, {name}({names!r})):
-    assert _kept is _now, f"your cell changes {{_module}}.{{'.'.join(_chain)}}, which the check uses: leave it as it is"'''
+    assert _kept is _now, (
+        f"your cell changes {{_module}}.{{'.'.join(_chain)}}, which the check uses: "
+        "leave it as it is")"""
 
 
 def global_names(source: str) -> set[str]:
@@ -149,7 +153,8 @@ def looks_inside(source: str) -> str:
     does not)."""
     found = LOOKS_INSIDE.search(source)
     return (
-        f"uses `{found[1]}`, which looks into the checks: a solution computes from its arguments alone"
+        f"uses `{found[1]}`, which looks into the checks: a solution computes from its arguments "
+        "alone"
         if found
         else ""
     )

@@ -135,7 +135,8 @@ def unzip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 def size_problem(size: int) -> str:
     return (
-        f"is too large ({size / 2**20:.0f} MB, at most {LARGEST >> 20} MB): clear its outputs and save it again"
+        f"is too large ({size / 2**20:.0f} MB, at most {LARGEST >> 20} MB): clear its outputs "
+        "and save it again"
         if size > LARGEST
         else ""
     )

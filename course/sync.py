@@ -176,7 +176,8 @@ def addressed(text: str, where: dict[str, str]) -> str:
     block = (
         f"[![tests]({where['repository']}/actions/workflows/test.yml/badge.svg)]"
         f"({where['repository']}/actions/workflows/test.yml)\n"
-        f"[![read the book](https://img.shields.io/badge/read-the%20book-0072B2)]({where['pages']})\n"
+        "[![read the "
+        f"book](https://img.shields.io/badge/read-the%20book-0072B2)]({where['pages']})\n"
         f"[![open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
         f"({where['colab']}/lectures/{{first}}.ipynb)\n\n"
         f"    git clone {where['repository']}.git\n"

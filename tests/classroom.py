@@ -133,7 +133,8 @@ def matrix(folder: Path, names: list[str]) -> tuple[int, list[str]]:
         count += 1
         if (row["verdict"] == "passed") != (kind == "right") or not row["exercise"]:
             false.append(
-                f"{row['chapter']} {row['exercise']} {kind} {kept[int(k) % len(kept)]!r}: {row['verdict']}, {row['reason']}"
+                f"{row['chapter']} {row['exercise']} {kind} {kept[int(k) % len(kept)]!r}: "
+                f"{row['verdict']}, {row['reason']}"
             )
     return count, false
 
@@ -189,7 +190,8 @@ def main() -> int:
         count, false = matrix(Path(folder, "matrix"), names)
         refusals = [f for f in false if " right " in f]
         print(
-            f"{count} answers graded: false accepts {len(false) - len(refusals)}, false refusals {len(refusals)}",
+            f"{count} answers graded: false accepts {len(false) - len(refusals)}, false refusals "
+            f"{len(refusals)}",
             *false,
             sep="\n  ",
         )
@@ -199,7 +201,8 @@ def main() -> int:
             print(f"  {label:34} {'HARM: ' + harm + '; ' if harm else ''}{verdict}")
     harmful = sum(bool(harm) for *_, harm in attacks)
     print(
-        f"{len(attacks)} attacks: {harmful} with harm.   {time.monotonic() - start:.0f} s, {os.cpu_count()} cores"
+        f"{len(attacks)} attacks: {harmful} with harm.   {time.monotonic() - start:.0f} s, "
+        f"{os.cpu_count()} cores"
     )
     return bool(false or harmful)
 

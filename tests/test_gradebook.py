@@ -12,6 +12,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
+from typing import ClassVar
 
 import nbformat
 import pytest
@@ -171,7 +172,7 @@ def test_expected_numbers_differ_from_seed_to_seed(monkeypatch):
 
 def test_other_seeds_are_drawn_when_the_solutions_fail():
     class Client:
-        drawn = []
+        drawn: ClassVar[list] = []
 
         def submit(self, solve, name, notebook, seed, pure):
             return seed
@@ -289,7 +290,7 @@ def graded(tmp_path_factory):
     )
     put("shell", shell)
     again, right, wrong = pristine(NAME), filled(NAME, "right"), filled(NAME, "wrong")
-    for old, good, bad in zip(pristine(NAME).cells, right.cells, wrong.cells):
+    for old, good, bad in zip(pristine(NAME).cells, right.cells, wrong.cells, strict=True):
         if "solution" in tags(old):
             k = next(k for k, c in enumerate(again.cells) if c["id"] == old["id"])
             again.cells[k].source = bad.source
@@ -353,7 +354,7 @@ def test_odd_submissions_are_graded(graded):
 
 
 def test_attacks_get_nothing_and_harm_nobody(graded):
-    folder, rows, told = graded
+    _, rows, told = graded
     for row in rows:
         if row["student"].startswith("attack "):
             assert row["exercise"] != FIRST or (

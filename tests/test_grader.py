@@ -113,7 +113,10 @@ def test_a_printing_solution_passes(solved, tmp_path):
     cell = solution_cells(solved)[0]
     name = cell.source.split("def ")[1].split("(")[0]
     silent = cell.source
-    cell.source = f"{silent}\n_plain = {name}\ndef {name}(*a, **k):\n    print('looking')\n    plt.plot([1, 2])\n    plt.show()\n    return _plain(*a, **k)\n"
+    cell.source = (
+        f"{silent}\n_plain = {name}\ndef {name}(*a, **k):\n    print('looking')\n"
+        "    plt.plot([1, 2])\n    plt.show()\n    return _plain(*a, **k)\n"
+    )
     assert graded(solved, tmp_path)[FIRST].verdict == "passed"
     cell.source = cell.source.replace("'looking'", "'looking', end=' '").replace(
         "    plt.plot([1, 2])\n    plt.show()\n", ""
@@ -252,9 +255,10 @@ def test_exit_costs_only_its_own_exercise(solved, tmp_path):
 
 def test_a_warning_costs_nothing(solved, tmp_path):
     """What NumPy writes to stderr while a check runs is no answer."""
-    solution_cells(solved)[
-        0
-    ].source += "\n_own_rng = rng\n\ndef rng(k):\n    np.float64(1) / np.float64(0)\n    return _own_rng(k)\n"
+    solution_cells(solved)[0].source += (
+        "\n_own_rng = rng\n\ndef rng(k):\n    np.float64(1) / np.float64(0)\n"
+        "    return _own_rng(k)\n"
+    )
     assert graded(solved, tmp_path)[FIRST].verdict == "passed"
 
 
@@ -296,8 +300,9 @@ def test_an_answer_for_one_input_is_refused(solved, tmp_path):
 
 
 def test_a_long_reason_is_cut(solved, tmp_path):
-    solution_cells(solved)[
-        0
-    ].source = f"# Exercise {FIRST}\nclass NotConverged(Exception):\n    pass\n\nraise NotConverged('z' * 100_000)\n"
+    solution_cells(solved)[0].source = (
+        f"# Exercise {FIRST}\nclass NotConverged(Exception):\n    pass\n\n"
+        "raise NotConverged('z' * 100_000)\n"
+    )
     reason = graded(solved, tmp_path)[FIRST].reason
     assert reason.startswith("NotConverged: zzz") and len(reason) < 400

@@ -29,7 +29,8 @@ def executed(name):
     found = cached(path_of("lectures", name), open_cache())
     if found is None:
         pytest.fail(
-            f"lectures/{name}.ipynb has not been run as it stands: `python -m course execute` runs it"
+            f"lectures/{name}.ipynb has not been run as it stands: `python -m course execute` "
+            "runs it"
         )
     return found[1]
 

@@ -71,7 +71,8 @@ def test_stub_needs_its_markers():
         stub("# Exercise 2.1\ndef f(x):\n    return x\n")
     assert (
         stub(
-            "# Exercise 2.1\ndef f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n"
+            "# Exercise 2.1\ndef f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END "
+            "SOLUTION\n"
         )
         == '# Exercise 2.1\ndef f(x):\n    raise NotImplementedError("Exercise 2.1")\n'
     )
