@@ -78,8 +78,8 @@ LECTURE = [
     (
         "run-practice",
         "run",
-        'h = 1e-6\nprint("central difference:", (f(x0 + h) - f(x0 - h)) / (2 * h), " ours:", '
-        "jax.grad(f)(x0))",
+        "h = 1e-6\ncentral = (f(x0 + h) - f(x0 - h)) / (2 * h)\n"
+        'print("central difference:", central, " ours:", jax.grad(f)(x0))',
     ),
     ("scores", "## Scorecard"),
     (
@@ -95,26 +95,27 @@ SOLUTION = [
     ("title", "# {n}. Exercises: title of the chapter"),
     ("badge", "Open in Colab"),
     ("setup", "setup", ""),
+    ("given", "given", "", {"course": {"given": ["f"]}}),
     (
         "ex-1",
-        "## Exercise {n}.1: The derivative of a product (1 point)\n\nWrite the derivative of $x "
-        "\\sin x$.\n\n"
-        "<details><summary>Hint</summary>\n\nThe product rule: $(uv)' = u'v + uv'$.\n\n</details>",
+        "## Exercise {n}.1: The derivative of a product (1 point)\n\nWrite the derivative of "
+        "$x f(x)$, with the chapter's `f(x)`, the sine.\n\n<details><summary>Hint</summary>\n\n"
+        "The product rule: $(uv)' = u'v + uv'$.\n\n</details>",
     ),
     (
         "ex-1-solution",
         "solution",
-        '# Exercise {n}.1\ndef slope(x):\n    """Derivative of x sin x at `x` (radians), any '
-        'shape."""\n'
-        "    ### BEGIN SOLUTION\n    return jnp.sin(x) + x * jnp.cos(x)\n    ### END SOLUTION",
+        "# Exercise {n}.1\ndef slope(x):\n"
+        '    """Derivative of x f(x) at `x` (radians), any shape."""\n'
+        "    ### BEGIN SOLUTION\n    return f(x) + x * jnp.cos(x)\n    ### END SOLUTION",
         {"course": {"exercise": "{n}.1"}},
     ),
     (
         "ex-1-check",
         "check",
         "x = rng(1).uniform(0.5, 1.5)\nexpected = jax.grad(lambda x: x * jnp.sin(x))(x)\n"
-        'assert abs(slope(x) - expected) < 1e-10, "the slope is wrong: are both terms of the '
-        'product rule there?"\n'
+        "assert abs(slope(x) - expected) < 1e-10, (\n"
+        '    "the slope is wrong: are both terms of the product rule there?"\n)\n'
         'print(f"slope at {{x:.3f}}: {{slope(x):.4f}}")',
         {"course": {"exercise": "{n}.1", "points": 1}},
     ),
@@ -138,15 +139,17 @@ ANSWERS = {{"{n}.1": {{
 '''
 TEST = '''"""Chapter {n}: its functions at values that the chapter does not use."""
 
+import jax
 import numpy as np
+from conftest import lazily
 
-import course
+chapter = lazily("{name}")
 
 
 def test_derivative():
-    chapter = course.load("{name}")
     x = np.linspace(-3, 3, 7)
-    np.testing.assert_allclose([chapter.jax.grad(chapter.f)(t) for t in x], np.cos(x), atol=1e-12)
+    slopes = [jax.grad(chapter.f)(t) for t in x]
+    np.testing.assert_allclose(slopes, np.cos(x), rtol=0, atol=1e-12)
 '''
 
 
