@@ -2,15 +2,28 @@
 
 import re
 from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
+from markdown_it import MarkdownIt
+from pybtex.database import parse_file
 
-from course.notebooks import BUILD, ROOT, address, chapters, contents
+from course.notebooks import (
+    ONLY,
+    ROOT,
+    address,
+    book_folder,
+    chapters,
+    chosen,
+    contents,
+    path_of,
+    read,
+)
 
-HTML = ROOT / BUILD / "html"
+HTML = book_folder(ONLY)
 LOADS = {
     "script": "src",
     "img": "src",
@@ -22,11 +35,33 @@ LOADS = {
     "object": "data",
     "link": "href",
 }
-each_chapter = pytest.mark.parametrize("name", chapters())
+NAMES = chosen("lectures", ONLY)
+each_chapter = pytest.mark.parametrize("name", NAMES)
+whole_book = pytest.mark.skipif(bool(ONLY), reason="the whole book was not built")
+
+
+def extension(name: str):
+    """A module of book/_ext: what it looks for is written there, once."""
+    spec = spec_from_file_location(name, ROOT / "book" / "_ext" / f"{name}.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+folded, citations, equations = map(extension, ("folded", "citations", "equations"))
+
+
+@cache
+def notebook(room: str, name: str):
+    return read(path_of(room, name))
+
+
+def source(room: str, name: str) -> str:
+    return "\n\n".join(cell.source for cell in notebook(room, name).cells)
 
 
 def pages() -> list[str]:
-    """The built pages, relative to the book's folder; what the theme keeps in _static is no page."""
+    """The built pages, relative to the book's folder; what stands in _static is no page."""
     return sorted(
         p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts
     )
@@ -50,6 +85,7 @@ def links(page: str) -> set[str]:
     }
 
 
+@whole_book
 def test_there_is_a_page_for_every_entry_of_the_contents():
     files = contents()
     assert len(files) == len(set(files))
@@ -120,7 +156,7 @@ def test_links_within_the_book_lead_somewhere(page):
 
 @each_chapter
 def test_from_statement_to_colab_hint_and_solution(name):
-    """Each by one click: the chapter links to its exercises; each exercise to Colab and to its solution, hint folded."""
+    """By one click: from the chapter to its exercises, from each to Colab, hint and solution."""
     assert f"exercises/{name}.html" in links(f"lectures/{name}.html")
     page = soup(f"exercises/{name}.html")
     assert f"solutions/{name}.html" in links(f"exercises/{name}.html")
@@ -148,6 +184,7 @@ def test_every_notebook_page_opens_in_colab(name, room):
     assert page.find("a", class_="dropdown-item", href=wanted), "no launch button"
 
 
+@whole_book
 @each_chapter
 def test_exercises_stand_below_their_chapter(name):
     menu = soup(f"lectures/{name}.html").find("nav", class_="bd-links")
@@ -155,14 +192,103 @@ def test_exercises_stand_below_their_chapter(name):
     assert f"../exercises/{name}.html" in [a["href"] for a in item.ul.find_all("a")]
 
 
+@pytest.mark.parametrize("room", ["lectures", "exercises", "solutions"])
 @each_chapter
-def test_setup_is_folded_and_nothing_else_is_hidden(name):
-    folded = soup(f"lectures/{name}.html").article.select("details.hide")
-    assert (
-        len(folded) == 1
-        and "Setup" in folded[0].summary.get_text()
-        and not folded[0].has_attr("open")
-    )
+def test_what_is_not_the_subject_is_folded_and_nothing_else(name, room):
+    """Folded means: the code one click away, what it shows in sight."""
+    for cell in soup(f"{room}/{name}.html").article.select("div.cell"):
+        kinds = [kind for kind in folded.FOLDED if f"tag_{kind}" in cell["class"]]
+        details = cell.find_all("details", class_="hide")
+        assert len(details) == (1 if kinds else 0), cell.get_text()[:80]
+        for fold in details:
+            label = fold.summary.p.get_text()
+            assert label == f"{folded.FOLDED[kinds[-1]]}: show the code"
+            assert not fold.has_attr("open") and fold.find("pre")
+            assert not fold.find(class_="cell_output")
+
+
+@each_chapter
+def test_titles_of_exercises_have_one_form(name):
+    for room in ("exercises", "solutions"):
+        title = notebook(room, name).cells[0].source.splitlines()[0]
+        assert re.fullmatch(rf"# {int(name[:2])}\. Exercises: \S.*", title), title
+
+
+def prose_links(room: str, name: str) -> list[str]:
+    """The addresses to which the prose of a notebook links."""
+    cells = [c.source for c in notebook(room, name).cells if c.cell_type == "markdown"]
+    tokens = MarkdownIt().parse("\n\n".join(cells))
+    inside = [child for token in tokens for child in token.children or []]
+    return [token.attrs["href"] for token in inside if token.type == "link_open"]
+
+
+@pytest.mark.parametrize("room", ["lectures", "exercises", "solutions"])
+@each_chapter
+def test_linked_works_are_in_the_references(name, room):
+    known = citations.addresses(parse_file(ROOT / "book" / "references.bib").entries)
+    papers = [
+        link
+        for link in prose_links(room, name)
+        if re.search(r"//(dx\.)?doi\.org/|//arxiv\.org/", link)
+    ]
+    missing = [link for link in papers if citations.plain(link) not in known]
+    assert missing == [], "links to works that are in no entry of book/references.bib"
+
+
+@pytest.mark.parametrize("room", ["lectures", "exercises", "solutions"])
+@each_chapter
+def test_linked_works_have_their_number_in_the_book(name, room):
+    known = citations.addresses(parse_file(ROOT / "book" / "references.bib").entries)
+    bare = []
+    for link in soup(f"{room}/{name}.html").article.find_all("a", href=True):
+        if citations.plain(link["href"]) not in known:
+            continue
+        number = link.find_next("a")
+        if not (
+            number
+            and re.fullmatch(r"\d+", number.get_text())
+            and "references.html#" in number["href"]
+        ):
+            bare.append(link["href"])
+    assert bare == [], "links without the number of their entry"
+
+
+def prose(page: str):
+    """The pieces of running text of a page: no code, no formula, no link."""
+    no_prose = ["a", "pre", "code", "script", "style"]
+    for text in soup(page).article.find_all(string=True):
+        if not (text.find_parent(no_prose) or text.find_parent(class_=["math", "eqno", "cell"])):
+            yield str(text)
+
+
+@each_chapter
+def test_references_to_equations_lead_somewhere(name):
+    """In prose "(4.2)" is a link; in code "eq. (4.2)" names an equation that there is."""
+    own = rf"\({int(name[:2])}\.\d{{1,2}}[a-z]?\)"
+    named = rf"\b[Ee]q(s|uations?)?\.?\s*{equations.REFERENCE.pattern}"
+    sought = own if ONLY else f"{own}|{named}"  # other chapters' pages may not be there
+    lost = [
+        f"{room}/{name}: … {text} …"
+        for room in ("lectures", "exercises", "solutions")
+        for text in prose(f"{room}/{name}.html")
+        if re.search(sought, text)
+    ]
+    assert lost == [], "no such equation"
+    known = {n for other in chapters() for n in equations.TAG.findall(source("lectures", other))}
+    for room in ("lectures", "exercises", "solutions"):
+        text = source(room, name)
+        cited = [match[2] for match in re.finditer(named, text)]
+        assert set(cited) <= known | set(equations.TAG.findall(text)), f"{room}/{name}"
+
+
+@each_chapter
+def test_numbers_of_equations_stand_beside_them(name):
+    article = soup(f"lectures/{name}.html").article
+    for number in equations.TAG.findall(source("lectures", name)):
+        row = article.find(id=equations.anchor(number))
+        assert row and "equation" in row["class"], f"({number}) has no place in the page"
+        assert row.find(class_="eqno").get_text() == f"({number})"
+        assert "\\tag" not in row.get_text()
 
 
 @each_chapter
@@ -174,6 +300,7 @@ def test_every_figure_is_shown_with_its_caption(name):
         assert cell.find("img") and cell.find("figcaption"), cell.get_text()[:80]
 
 
+@whole_book
 @each_chapter
 def test_welcome_page_and_map_lead_to_the_chapter(name):
     card = [
@@ -188,9 +315,10 @@ def test_welcome_page_and_map_lead_to_the_chapter(name):
 @each_chapter
 def test_scorecard_page_has_the_chapter(name):
     assert f"lectures/{name}.html" in links("book/scorecard.html")
-    assert len(soup("book/scorecard.html").article.find_all("table")) == len(chapters())
+    assert len(soup("book/scorecard.html").article.find_all("table")) == len(NAMES)
 
 
+@whole_book
 def test_map_has_every_topic_of_the_talk():
     """Numbers 1 to 23, each said to be open or planned."""
     rows = [

@@ -1,8 +1,8 @@
 """No page asks a foreign host for anything.
 
-MathJax and the widget manager are in book/vendor (see its README); what is left is thebe, which Jupyter Book always
-loads, from unpkg. The course does not use it, so its listeners are taken
-away, and with them its scripts (which stood twice on every page) and its style.
+MathJax and the widget manager are in book/vendor (see its README); what is left is thebe, which
+Jupyter Book always loads, from unpkg. The course does not use it, so its listeners are taken away,
+and with them its scripts (which stood twice on every page) and its style.
 """
 
 

@@ -12,6 +12,11 @@
   }};
   Object.defineProperty(window, "MathJax", {get: () => mathjax, set: (value) => { mathjax = Object.assign(value, {Hub: hub}); }});
 
+  // A book opened from the disk may not read its other pages: the search then lists them without an excerpt.
+  if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS === "object") {
+    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  }
+
   // Names are set again after every change of the page; `set` writes only what differs, so this comes to rest.
   const set = (element, name, value) => element.getAttribute(name) === value || element.setAttribute(name, value);
   const each = (selector, change) => document.querySelectorAll(selector).forEach(change);
