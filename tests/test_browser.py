@@ -101,6 +101,27 @@ WIDE_CODE = r"""
   .map((pre) => pre.textContent.split("\n").sort((a, b) => b.length - a.length)[0])
 """
 
+# Tracks and handles of sliders with less contrast than 3, as asked of controls, against the ground.
+FAINT = r"""
+() => {
+  const rgba = (e) => getComputedStyle(e).backgroundColor.match(/[\d.]+/g).map(Number);
+  const behind = (e) => {
+    while ((e = e.parentElement) && rgba(e)[3] === 0);
+    return e;
+  };
+  const light = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) => 0.2126 * light(r) + 0.7152 * light(g) + 0.0722 * light(b);
+  const faint = [];
+  for (const e of document.querySelectorAll(".noUi-connects, .noUi-handle")) {
+    const ground = behind(e.closest(".widget-slider"));
+    const [dark, bright] = [e, ground].map((x) => luminance(rgba(x))).sort((a, b) => a - b);
+    const contrast = (bright + 0.05) / (dark + 0.05);
+    if (contrast < 3) faint.push(`${e.className}: ${contrast.toFixed(2)}`);
+  }
+  return faint;
+}
+"""
+
 # Tokens of code and formulas look like others of their kind, and a page has thousands of them. For
 # axe, which is slow, the first of each kind stays, and a letter stands for the others.
 ONE_OF_A_KIND = r"""
@@ -257,6 +278,8 @@ def sliders_move(visit):
     """Each slider moves its picture by mouse and by keyboard, and plays, without a kernel."""
     outputs = visit.look().locator(".cell_output:has(.widget-slider)").all()
     assert outputs or not visit.name.startswith("lectures/"), "the chapter has no slider"
+    for mode in ("dark", "light"):
+        assert visit.look(mode=mode).evaluate(FAINT) == [], mode
     for output in outputs:
         slider_moves(visit.page, output)
 
