@@ -85,7 +85,8 @@ LECTURE = [
     (
         "scorecard",
         "check",
-        'scorecard([("f\'(0.3)", jax.grad(f)(x0), jnp.cos(x0), "exact, eq. ({n}.1)", 1e-12)])',
+        'reference = jnp.cos(x0), "exact, eq. ({n}.1)"\n'
+        'scorecard([("f\'(0.3)", jax.grad(f)(x0), *reference, 1e-12)])',
     ),
     ("summary", "## Summary\n\nWhat was learned, in three sentences."),
     ("exercises", "## Exercises\n\n[The exercises of this chapter](../exercises/{name}.ipynb)"),
@@ -231,5 +232,5 @@ def create(name: str, root: Path = ROOT) -> list[Path]:
         else:
             write(content, path)
     contents.write_text(toc, encoding="utf-8")
-    sync(root)
+    sync(root, only=(name,))
     return [*files, root / "exercises" / f"{name}.ipynb", contents]

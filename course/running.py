@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import os
 import platform
 import re
@@ -173,9 +174,8 @@ def open_cache(root: Path = ROOT):
     return get_cache(folder)
 
 
-def cached(path: Path, cache) -> tuple | None:
-    """(Measured, executed notebook) of a notebook as it stands now, or None if it must be run."""
-    notebook = read(path)
+def known(notebook, cache) -> tuple | None:
+    """(Measured, executed notebook) of a notebook whose code was run before, or None."""
     try:
         record = cache.match_cache_notebook(notebook)
     except KeyError:
@@ -183,10 +183,26 @@ def cached(path: Path, cache) -> tuple | None:
     return Measured(**record.data), cache.merge_match_into_notebook(notebook)[1]
 
 
+def cached(path: Path, cache) -> tuple | None:
+    """(Measured, executed notebook) of a notebook as it stands now, or None if it must be run."""
+    return known(read(path), cache)
+
+
 def keep(notebook, path: Path, measured: Measured, cache) -> None:
     """Put an executed notebook into the cache."""
     bundle = CacheBundleIn(notebook, str(path), data=asdict(measured))
     cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+
+def ran(notebook, path: Path, root: Path = ROOT):
+    """The executed notebook, which will stand at `path`: from the cache, or run now and kept."""
+    cache = open_cache(root)
+    if found := known(notebook, cache):
+        return found[1]
+    measured = Measured()
+    done = execute(copy.deepcopy(notebook), path, measured)
+    keep(done, path, measured, cache)
+    return done
 
 
 def expected_seconds(paths: list[Path], cache) -> dict[Path, float]:

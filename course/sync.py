@@ -150,14 +150,14 @@ def with_points(exercise):
     return exercise
 
 
-def with_outputs(solution, path: Path):
+def with_outputs(solution, path: Path, root: Path = ROOT):
     """The solution with the outputs of its check cells stored, and with no others."""
     fresh = code_hash(solution)
     checks = [c for c in solution.cells if c.cell_type == "code" and "check" in tags(c)]
     if solution.metadata.get("course", {}).get("outputs_of") != fresh or not all(
         c.outputs for c in checks
     ):
-        executed = {c["id"]: c for c in running.execute(copy.deepcopy(solution), path).cells}
+        executed = {c["id"]: c for c in running.ran(solution, path, root).cells}
         for count, cell in enumerate(checks, start=1):
             cell.outputs, cell.execution_count = executed[cell["id"]].outputs, count
         solution.metadata["course"] = {"outputs_of": fresh}
@@ -211,7 +211,7 @@ def derive(root: Path = ROOT, execute: bool = True, only=()) -> dict[Path, objec
                     "has no metadata course.exercise."
                 )
         solution = with_labels(solution)
-        solution = with_outputs(solution, path) if execute else solution
+        solution = with_outputs(solution, path, root) if execute else solution
         derived[path] = solution
         exercise = with_points(exercises_from(solution, name, where["colab"]))
         derived[root / "exercises" / path.name] = with_given(
