@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from course.mutants import NEVER, digest, functions, listed, record, recorded, run
+from course.mutants import NEVER, Notes, digest, functions, listed, record, recorded, run
 from course.notebooks import chapters, write
 
 LECTURES = chapters("lectures")
@@ -120,6 +120,15 @@ def test_record_keeps_sentences(outcome):
     write_record("77_small", result, root)
     assert row + "nothing reads it |" in path.read_text(encoding="utf-8")
     assert recorded(path)[0] == listed(result.functions)
+
+
+def test_a_stopped_run_is_taken_up_again_unless_the_cells_changed(tmp_path):
+    path = tmp_path / "mutants" / "77_small.jsonl"
+    notes = Notes(path, ["cells"])
+    assert notes.read() == {}
+    notes.add([3, "factor", ""])
+    assert Notes(path, ["cells"]).read() == {(3, "factor"): ""}
+    assert Notes(path, ["other cells"]).read() == {} == Notes(path, ["other cells"]).read()
 
 
 @pytest.mark.parametrize("name", LECTURES)

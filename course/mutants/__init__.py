@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from course.mutants.marking import Function, functions
-from course.notebooks import ROOT, CourseError
+from course.mutants.marking import Function, functions, lecture
+from course.notebooks import BUILD, ROOT, CourseError, code_hash
 
 NEVER = "never called"  # in the place of a fault
 SPARE = 60  # seconds that a mutant has beyond three times the chapter's own
@@ -31,8 +31,8 @@ SPARE = 60  # seconds that a mutant has beyond three times the chapter's own
 class Worker:
     """A process that tries every `jobs`-th mutant, started again when it hangs or dies."""
 
-    def __init__(self, job: dict, tell):
-        self.job, self.tell, self.results, self.silent = job | {"done": []}, tell, {}, []
+    def __init__(self, job: dict, known: dict, tell):
+        self.job, self.tell, self.results, self.silent = job | {"done": [*known]}, tell, {}, []
 
     def run(self) -> None:
         while not self.attempt():
@@ -41,8 +41,15 @@ class Worker:
     def attempt(self) -> bool:
         """Read what a process reports; True when it has come to its end."""
         home = Path(__file__).resolve().parents[2]
-        one = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
-        env = os.environ | one | {"PYTHONPATH": str(home)} | self.job["env"]
+        env = os.environ | {
+            "PYTHONPATH": str(home),
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "MPLBACKEND": "agg",
+            "JAX_COMPILATION_CACHE_DIR": self.job["cache"],
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
         command = [sys.executable, "-m", "course.mutants.running", json.dumps(self.job)]
         lines: queue.Queue = queue.Queue()
 
@@ -80,14 +87,14 @@ class Worker:
             finally:
                 process.kill()
                 process.wait()
-            if current is None or current in self.job["done"]:
+            if current is None or tuple(current) in self.job["done"]:
                 log.seek(0)
                 raise CourseError("The process that runs the cells died.\n" + log.read()[-2000:])
             self.finish(*current, event, 0.0)
             return False
 
     def finish(self, number, fault, found, seconds) -> None:
-        self.job["done"].append([number, fault])
+        self.job["done"].append((number, fault))
         self.results[number, fault] = found
         self.tell("result", (number, fault, found, seconds))
 
@@ -105,50 +112,66 @@ class Outcome:
         return [key for key, found in self.results.items() if not found]
 
 
-def run(name: str, root: Path = ROOT, report=print, jobs: int = 1, only: str = "") -> Outcome:
+def run(
+    name: str, root: Path = ROOT, report=print, jobs: int = 1, function: str | None = None
+) -> Outcome:
     """Try the mutants of a chapter in `jobs` processes, and write the record.
 
-    `report` gets a line of text for each mutant. With `only`, the name of one function, its mutants
-    are tried and nothing is written.
+    `report` gets a line of text for each mutant. A run that was stopped is taken up again. With
+    `function`, the name of one, its mutants alone are tried, and nothing is written.
     """
     found = functions(name, root)
-    if only and only not in [f.name for f in found]:
-        raise CourseError(f"The define cells of lectures/{name}.ipynb have no function {only}.")
-    lock, counted = threading.Lock(), {"all": 0, "done": 0}
+    if function and function not in [f.name for f in found]:
+        raise CourseError(f"The define cells of lectures/{name}.ipynb have no {function}.")
+    notes = Notes(root / BUILD / "mutants" / f"{name}.jsonl", [code_hash(lecture(name, root))])
+    known = {} if function else notes.read()
+    count = len(known)
 
     def tell(event, rest):
-        with lock:
-            if event == "reference":
-                counted["all"] = len(rest[1])
-                return report(f"{name}: {rest[0]:.0f} s for all cells, {len(rest[1])} mutants")
-            counted["done"] += 1
-            number, fault, where, seconds = rest
-            text = f"noticed, {where}" if where else "SURVIVES"
-            report(
-                f"{counted['done']}/{counted['all']} {found[number].name}, {fault}: "
-                f"{text} ({seconds:.0f} s)"
-            )
+        nonlocal count
+        if event == "reference":
+            return report(f"{name}: all cells {rest[0]:.0f} s; {rest[1]} mutants, {count} known")
+        count += 1
+        number, fault, where, seconds = rest
+        if not function:
+            notes.add([number, fault, where])
+        text = f"noticed, {where}" if where else "SURVIVES"
+        report(f"{count} {found[number].name}, {fault}: {text} ({seconds:.0f} s)")
 
     with tempfile.TemporaryDirectory() as cache:
-        env = {
-            "JAX_COMPILATION_CACHE_DIR": cache,
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        }
-        job = {"name": name, "root": str(root), "only": only, "jobs": jobs, "env": env}
-        workers = [Worker(job | {"part": part}, tell) for part in range(jobs)]
+        job = {"name": name, "root": str(root), "only": function, "jobs": jobs, "cache": cache}
+        workers = [Worker(job | {"part": part}, known, tell) for part in range(jobs)]
         with ThreadPoolExecutor(jobs) as pool:
             for future in [pool.submit(worker.run) for worker in workers]:
                 future.result()
-    merged = {key: text for worker in workers for key, text in worker.results.items()}
-    results = {
-        (found[number].cell, found[number].name, fault): merged[number, fault]
-        for number, fault in sorted(merged)
-    }
+    for worker in workers:
+        known |= worker.results
+    results = {(found[n].cell, found[n].name, fault): known[n, fault] for n, fault in sorted(known)}
     outcome = Outcome(found, results, [found[n] for n in workers[0].silent])
-    if not only:
+    if not function:
         write(name, outcome, root)
+        notes.path.unlink()
     return outcome
+
+
+class Notes:
+    """What a run has found so far, in case that it is stopped; `stamp` tells of which cells."""
+
+    def __init__(self, path: Path, stamp: list[str]):
+        self.path, self.stamp, self.lock = path, stamp, threading.Lock()
+
+    def read(self) -> dict[tuple[int, str], str]:
+        lines = self.path.read_text().splitlines() if self.path.is_file() else []
+        stamp, *found = map(json.loads, lines or ["[]"])
+        if stamp == self.stamp:
+            return {(number, fault): where for number, fault, where in found}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self.stamp) + "\n")
+        return {}
+
+    def add(self, line: list) -> None:
+        with self.lock, self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def record(name: str, root: Path = ROOT) -> Path:

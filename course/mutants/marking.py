@@ -139,10 +139,15 @@ def marked(cell, found: list[Function]) -> ast.Module:
 def functions(name: str, root: Path = ROOT) -> list[Function]:
     """The functions that the define cells of a chapter offer today."""
     found: list[Function] = []
-    for cell in read(path_of("lectures", name, root)).cells:
+    for cell in lecture(name, root).cells:
         if cell.cell_type == "code":
             marked(cell, found)
     return found
+
+
+def lecture(name: str, root: Path = ROOT):
+    """The notebook of a chapter."""
+    return read(path_of("lectures", name, root))
 
 
 def inner(code: types.CodeType) -> list:
