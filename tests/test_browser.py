@@ -60,7 +60,8 @@ MISFITS = r"""
   const THINGS = "mjx-container[display=true] > mjx-math, .eqno, table, figure, img, pre, " +
     "svg:not(.svg-inline--fa), .widget-hbox, .widget-slider";
   const BOXES = ".math mjx-container, .pst-scrollable-table-container, .cell_output *, pre";
-  const page = document.documentElement, article = document.querySelector("article, main .bd-content");
+  const page = document.documentElement;
+  const article = document.querySelector("article, main .bd-content");
   const style = getComputedStyle(article), text = article.getBoundingClientRect();
   text.x += parseFloat(style.paddingLeft);
   text.width -= parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
