@@ -16,10 +16,18 @@ SYLVESTER = "S = scipy.linalg.solve_sylvester(A.T, B.T, g)\n    return -S @ X.T,
 
 
 def rules(hypot=HYPOT, softmax=SOFTMAX, sylvester=SYLVESTER):
-    return (
-        f"# Exercise 2.1\n{SUM_TO}def hypot_vjp(g, z, x, y):\n    {hypot}\n\n\ndef softmax_vjp(g, p, x):\n    {softmax}\n\n\n"
-        f"def sylvester_vjp(g, X, A, B, C):\n    {sylvester}\n"
-    )
+    return f"""# Exercise 2.1
+{SUM_TO}def hypot_vjp(g, z, x, y):
+    {hypot}
+
+
+def softmax_vjp(g, p, x):
+    {softmax}
+
+
+def sylvester_vjp(g, X, A, B, C):
+    {sylvester}
+"""
 
 
 LOOP = """step = lambda x, t: x - f(x, t) / jax.grad(f)(x, t)
@@ -53,10 +61,18 @@ def counting(
     reverse="return sizes[-1] * int(np.dot(sizes[1:], sizes[:-1]))",
     best=BEST,
 ):
-    return (
-        f"# Exercise 2.3\ndef forward_cost(sizes):\n    {forward}\n\n\ndef reverse_cost(sizes):\n    {reverse}\n\n\n"
-        f"def best_cost(sizes):\n    {best}\n"
-    )
+    return f"""# Exercise 2.3
+def forward_cost(sizes):
+    {forward}
+
+
+def reverse_cost(sizes):
+    {reverse}
+
+
+def best_cost(sizes):
+    {best}
+"""
 
 
 def chain(body):
@@ -81,21 +97,39 @@ SEGMENTS = """m = max(1, int(n ** 0.5))
     return g, np.array(bars)"""
 
 
-def sorting(
-    a, b="r = y - X @ theta\n    keep = np.argsort(abs(r))[:h]\n    return -2 * r[keep] @ X[keep]"
-):
-    return f"# Exercise 2.5\ndef rank_loss_grad(x, c):\n    {a}\n\n\ndef trimmed_grad(theta, X, y, h):\n    {b}\n"
+def trimmed(keep="np.argsort(abs(r))[:h]", gradient="-2 * r[keep] @ X[keep]"):
+    return f"""r = y - X @ theta
+    keep = {keep}
+    return {gradient}"""
+
+
+TRIMMED = trimmed()
+
+
+def sorting(ranked, trimmed=TRIMMED):
+    return f"""# Exercise 2.5
+def rank_loss_grad(x, c):
+    {ranked}
+
+
+def trimmed_grad(theta, X, y, h):
+    {trimmed}
+"""
 
 
 RANKS = "return c[np.argsort(np.argsort(x))] * x"
 MUL = "return np.array([sum(a[j] * b[k - j] for j in range(k + 1)) for k in range(4)])"
-DIV = (
-    "z0 = a[0] / b[0]\n    z1 = (a[1] - b[1] * z0) / b[0]\n    z2 = (a[2] - b[1] * z1 - b[2] * z0) / b[0]\n"
-    "    return np.array([z0, z1, z2, (a[3] - b[1] * z2 - b[2] * z1 - b[3] * z0) / b[0]])"
+DIV = """z0 = a[0] / b[0]
+    z1 = (a[1] - b[1] * z0) / b[0]
+    z2 = (a[2] - b[1] * z1 - b[2] * z0) / b[0]
+    return np.array([z0, z1, z2, (a[3] - b[1] * z2 - b[2] * z1 - b[3] * z0) / b[0]])"""
+EXP = (
+    "return np.exp(a[0]) * "
+    "np.array([1, a[1], a[2] + a[1]**2 / 2, a[3] + a[1] * a[2] + a[1]**3 / 6])"
 )
-EXP = "return np.exp(a[0]) * np.array([1, a[1], a[2] + a[1]**2 / 2, a[3] + a[1] * a[2] + a[1]**3 / 6])"
 SIN = (
-    "s, c = np.sin(a[0]), np.cos(a[0])\n    return np.array([s, c * a[1], c * a[2] - s * a[1]**2 / 2, "
+    "s, c = np.sin(a[0]), np.cos(a[0])\n"
+    "    return np.array([s, c * a[1], c * a[2] - s * a[1]**2 / 2, "
     "c * a[3] - s * a[1] * a[2] - c * a[1]**3 / 6])"
 )
 
@@ -112,10 +146,13 @@ ANSWERS = {
         "right": {
             "with numpy": rules(),
             "by dense Jacobians": rules(
-                softmax="J = np.einsum('...i,ij->...ij', p, np.eye(p.shape[-1])) - p[..., :, None] * p[..., None, :]\n"
+                softmax="J = np.einsum('...i,ij->...ij', p, np.eye(p.shape[-1])) "
+                "- p[..., :, None] * p[..., None, :]\n"
                 "    return np.einsum('...ij,...i->...j', J, g)",
-                sylvester="m, n = C.shape\n    M = np.kron(A.T, np.eye(n)) + np.kron(np.eye(m), B)\n"
-                "    S = np.linalg.solve(M, g.ravel()).reshape(m, n)\n    return -np.outer(S[:, 0], X[:, 0]) "
+                sylvester="m, n = C.shape\n"
+                "    M = np.kron(A.T, np.eye(n)) + np.kron(np.eye(m), B)\n"
+                "    S = np.linalg.solve(M, g.ravel()).reshape(m, n)\n"
+                "    return -np.outer(S[:, 0], X[:, 0]) "
                 "- sum(np.outer(S[:, k], X[:, k]) for k in range(1, n)), -(X.T @ S), S",
             ),
             "hypot by jax": rules(hypot="return jax.vjp(jnp.hypot, x, y)[1](g)"),
@@ -142,7 +179,7 @@ ANSWERS = {
             "not transposed": rules(sylvester=SYLVESTER.replace("A.T, B.T", "A, B")),
             "sign": rules(sylvester=SYLVESTER.replace("-S @ X.T, -X.T", "S @ X.T, X.T")),
             "wrong side": rules(
-                sylvester="S = scipy.linalg.solve_sylvester(A.T, B.T, g)\n    return -X @ S.T, -S.T @ X, S"
+                sylvester=SYLVESTER.replace("-S @ X.T, -X.T @ S", "-X @ S.T, -S.T @ X")
             ),
         },
     },
@@ -155,10 +192,12 @@ ANSWERS = {
                     "settled = False\n    while not settled:\n        y, dy =",
                 ).replace(
                     "    return x, dx",
-                    "        settled = jnp.allclose(jnp.array([y, dy]), jnp.array([x, dx]), rtol=1e-13, atol=1e-13)\n"
+                    "        settled = jnp.allclose("
+                    "jnp.array([y, dy]), jnp.array([x, dx]), rtol=1e-13, atol=1e-13)\n"
                     "        x, dx = y, dy\n    return x, dx",
                 ),
-                "return -jax.jvp(lambda t: f(x, t), (theta,), (dtheta,))[1] / jax.jvp(lambda x: f(x, theta), (x,), (1.0,))[1]",
+                "return -jax.jvp(lambda t: f(x, t), (theta,), (dtheta,))[1] "
+                "/ jax.jvp(lambda x: f(x, theta), (x,), (1.0,))[1]",
             ),
             "root, then its equation": newton(
                 "for _ in range(60):\n        x = x - f(x, theta) / jax.grad(f)(x, theta)\n"
@@ -184,10 +223,12 @@ ANSWERS = {
             "implicit by the loop": newton(implicit="return newton_jvp(f, x, theta, dtheta)[1]"),
             "implicit sign": newton(implicit=IMPLICIT.replace("return -", "return ")),
             "two parameters alone": newton(
-                implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -(ft[0] * dtheta[0] + ft[1] * dtheta[1]) / fx"
+                implicit=IMPLICIT.replace(
+                    "jnp.dot(ft, dtheta)", "(ft[0] * dtheta[0] + ft[1] * dtheta[1])"
+                )
             ),
             "implicit upside down": newton(
-                implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -fx / jnp.dot(ft, dtheta)"
+                implicit=IMPLICIT.replace("jnp.dot(ft, dtheta) / fx", "fx / jnp.dot(ft, dtheta)")
             ),
             "implicit without direction": newton(
                 implicit="fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -jnp.sum(ft) / fx"
@@ -204,12 +245,16 @@ ANSWERS = {
             )
             .replace("return sizes[-1] *", "return product(sizes[-1], 1) *"),
             "table of rows": counting(
-                forward="total = 0\n    for k in range(1, len(sizes)):\n        total += sizes[0] * sizes[k - 1] * sizes[k]\n    return total",
+                forward="""total = 0
+    for k in range(1, len(sizes)):
+        total += sizes[0] * sizes[k - 1] * sizes[k]
+    return total""",
                 best="""L = len(sizes) - 1
     M = [[0] * (L + 1) for _ in range(L + 1)]
     for i in range(L - 2, -1, -1):
         for j in range(i + 2, L + 1):
-            M[i][j] = min(M[i][k] + M[k][j] + sizes[i] * sizes[k] * sizes[j] for k in range(i + 1, j))
+            n = sizes[i] * sizes[j]
+            M[i][j] = min(M[i][k] + M[k][j] + n * sizes[k] for k in range(i + 1, j))
     return M[0][L]""",
             ),
         },
@@ -235,7 +280,8 @@ ANSWERS = {
     return total"""
             ),
             "left to right": counting(
-                best="return sum(sizes[0] * sizes[k] * sizes[k + 1] for k in range(1, len(sizes) - 1))"
+                best="return sum("
+                "sizes[0] * sizes[k] * sizes[k + 1] for k in range(1, len(sizes) - 1))"
             ),
             "without a table": counting(
                 best=BEST.replace("@lru_cache(None)\n    ", "").replace(
@@ -281,7 +327,8 @@ ANSWERS = {
             y = step(y, w[j])
         g, bars[k] = pull(y, w[k], g)
     return g, bars"""),
-            "a copy of the step": chain("""own = lambda x, v: State(x.value + 0.1 * np.sin(x.value + v))
+            "a copy of the step": chain("""sin = np.sin
+    own = lambda x, v: State(x.value + 0.1 * sin(x.value + v))
     bars = np.zeros(n)
     for k in reversed(range(n)):
         y = x
@@ -307,7 +354,8 @@ ANSWERS = {
     for k in reversed(range(n)):
         g, bars[k] = pull(keep[k], w[k], g)
     return g, bars""")
-            + "State.__init__ = lambda self, value: setattr(self, 'value', value)\nState.__del__ = lambda self: None\n",
+            + "State.__init__ = lambda self, value: setattr(self, 'value', value)\n"
+            + "State.__del__ = lambda self: None\n",
             "state after the step": chain(
                 SEGMENTS.replace("range(a, b - 1)", "range(a, b)").replace(
                     "g, bars[k] = pull(xs.pop(), w[k], g)",
@@ -343,11 +391,14 @@ ANSWERS = {
             "ranks": sorting(RANKS),
             "by jax": sorting(
                 "return jax.grad(lambda x: 0.5 * jnp.sum(c * jnp.sort(x)**2))(jnp.asarray(x))",
-                "return jax.grad(lambda t: jnp.sum(jnp.sort((y - X @ t)**2)[:h]))(jnp.asarray(theta))",
+                "loss = lambda t: jnp.sum(jnp.sort((y - X @ t)**2)[:h])\n"
+                "    return jax.grad(loss)(jnp.asarray(theta))",
             ),
             "comparison of all pairs": sorting(
                 "rank = (x[:, None] > x[None]).sum(1)\n    return c[rank] * x",
-                "r = y - X @ theta\n    cut = np.sort(r**2)[h - 1]\n    return 2 * X.T @ np.where(r**2 <= cut, -r, 0)",
+                "r = y - X @ theta\n"
+                "    cut = np.sort(r**2)[h - 1]\n"
+                "    return 2 * X.T @ np.where(r**2 <= cut, -r, 0)",
             ),
         },
         "wrong": {
@@ -362,34 +413,30 @@ ANSWERS = {
             "sorts its argument": sorting("x.sort()\n    return c * x"),
             "two parameters alone": sorting(
                 RANKS,
-                "r = y - X @ theta\n    keep = np.argsort(abs(r))[:h]\n    return np.array([-2 * r[keep] @ X[keep, 0], -2 * r[keep] @ X[keep, 1]])",
+                trimmed(
+                    gradient="np.array([-2 * r[keep] @ X[keep, 0], -2 * r[keep] @ X[keep, 1]])"
+                ),
             ),
             "all residuals": sorting(RANKS, "return -2 * X.T @ (y - X @ theta)"),
-            "largest residuals": sorting(
-                RANKS,
-                "r = y - X @ theta\n    keep = np.argsort(abs(r))[-h:]\n    return -2 * r[keep] @ X[keep]",
-            ),
-            "signed order": sorting(
-                RANKS,
-                "r = y - X @ theta\n    keep = np.argsort(r)[:h]\n    return -2 * r[keep] @ X[keep]",
-            ),
+            "largest residuals": sorting(RANKS, trimmed(keep="np.argsort(abs(r))[-h:]")),
+            "signed order": sorting(RANKS, trimmed(keep="np.argsort(r)[:h]")),
             "fourteen residuals, hard-coded": sorting(
-                RANKS,
-                "r = y - X @ theta\n    keep = np.argsort(abs(r))[:14]\n    return -2 * r[keep] @ X[keep]",
+                RANKS, trimmed(keep="np.argsort(abs(r))[:14]")
             ),
-            "sign": sorting(
-                RANKS,
-                "r = y - X @ theta\n    keep = np.argsort(abs(r))[:h]\n    return 2 * r[keep] @ X[keep]",
-            ),
+            "sign": sorting(RANKS, trimmed(gradient="2 * r[keep] @ X[keep]")),
         },
     },
     "2.6": {
         "right": {
             "formulas": jets(),
             "power series and polynomials": jets(
-                mul="return np.bincount(np.add.outer(range(4), range(4)).ravel(), np.outer(a, b).ravel())[:4]",
-                div="M = sum(b[k] * np.eye(4, k=-k) for k in range(4))\n    return np.linalg.solve(M, a)",
-                exp="u = np.array([0, *a[1:]])\n    return np.exp(a[0]) * (np.eye(4)[0] + u + mul(u, u) / 2 + mul(u, mul(u, u)) / 6)",
+                mul="return np.bincount("
+                "np.add.outer(range(4), range(4)).ravel(), np.outer(a, b).ravel())[:4]",
+                div="M = sum(b[k] * np.eye(4, k=-k) for k in range(4))\n"
+                "    return np.linalg.solve(M, a)",
+                exp="u = np.array([0, *a[1:]])\n"
+                "    return np.exp(a[0]) * "
+                "(np.eye(4)[0] + u + mul(u, u) / 2 + mul(u, mul(u, u)) / 6)",
                 sin="u = np.array([0, *a[1:]])\n    u2 = mul(u, u)\n    u3 = mul(u, u2)\n"
                 "    return np.sin(a[0]) * (np.eye(4)[0] - u2 / 2) + np.cos(a[0]) * (u - u3 / 6)",
             ),
@@ -397,7 +444,8 @@ ANSWERS = {
         "wrong": {
             "entry by entry": jets(mul="return a * b"),
             "derivatives instead of coefficients": jets(
-                mul="return np.array([a[0]*b[0], a[0]*b[1]+a[1]*b[0], a[0]*b[2]+2*a[1]*b[1]+a[2]*b[0], "
+                mul="return np.array([a[0]*b[0], a[0]*b[1]+a[1]*b[0], "
+                "a[0]*b[2]+2*a[1]*b[1]+a[2]*b[0], "
                 "a[0]*b[3]+3*a[1]*b[2]+3*a[2]*b[1]+a[3]*b[0]])"
             ),
             "division by the value alone": jets(div="return a / b[0]"),
