@@ -80,7 +80,8 @@ def scorecard(rows):
         table += [[name, f"{v:.{10 if abs(v) > 1e-6 else 2}g}", f"{r:.10g}",
                    source, tol if tol in side else f"{tol:.1g}"]]
     page = "<tr><td>".join("<td>".join(map(html.escape, r)) for r in table)
-    display({"text/html": "<table><tr><th>" + page.replace("<td>", "<th>", 4),
+    page = page.replace("<td>", "<th>", 4)
+    display({"text/html": f"<table><tr><th>{page}</table>",
              "text/plain": "\n".join(map("  ".join, table)),
              "application/vnd.two-lessons.scorecard+json": table}, raw=True)
     assert not missed, "outside its tolerance: " + "; ".join(missed)
