@@ -5,6 +5,13 @@ def shift(body):
     return f"# Exercise 13.1\ndef controlled_shift(f, t):\n    {body}\n"
 
 
+def four_terms(sign="-", divisor="(4*c)"):
+    return shift(f"""c = np.sqrt(2)
+    near = f(t + np.pi / 2) - f(t - np.pi / 2)
+    far = f(t + 1.5 * np.pi) - f(t - 1.5 * np.pi)
+    return ((c + 1) * near {sign} (c - 1) * far) / {divisor}""")
+
+
 def adjoint(x="U.conj().T @ y", lam="U.conj().T @ lam", slope="0.5 * np.vdot(lam, G @ y).imag"):
     return (
         f"# Exercise 13.2\ndef uncompute(t, G, y, lam):\n    U = scipy.linalg.expm(-0.5j * t * G)\n"
@@ -12,48 +19,78 @@ def adjoint(x="U.conj().T @ y", lam="U.conj().T @ lam", slope="0.5 * np.vdot(lam
     )
 
 
-def gate(
-    two="return scipy.linalg.expm(-0.5j * sum(h[a, b] * np.kron(PAULI[a], PAULI[b]) for a in range(4) for b in range(4)))",
-    path="return U @ scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V))",
-):
-    return (
-        f"# Exercise 13.3\ndef two_qubit(h):\n    {two}\n\n\ndef geodesic(U, V, s):\n    {path}\n"
-    )
+TWO = """return scipy.linalg.expm(-0.5j * sum(
+        h[a, b] * np.kron(PAULI[a], PAULI[b]) for a in range(4) for b in range(4)))"""
+PATH = "return U @ scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V))"
+SUM = """np.einsum("ab,aij,bkl->ikjl", h, PAULI, PAULI).reshape(4, 4)"""
 
 
-def frame(
-    potential="""M = len(states)
+def gate(two=TWO, path=PATH):
+    return f"""# Exercise 13.3
+def two_qubit(h):
+    {two}
+
+
+def geodesic(U, V, s):
+    {path}
+"""
+
+
+POTENTIAL = """M = len(states)
     F = abs(states.conj() @ states.T) ** (2 * t)
-    return (F.sum() - np.trace(F)) / (M * (M - 1))""",
-    haar="return 1 / math.comb(t + D - 1, t)",
-):
-    return f"# Exercise 13.4\ndef frame_potential(states, t):\n    {potential}\n\n\ndef haar_potential(D, t):\n    {haar}\n"
+    return (F.sum() - np.trace(F)) / (M * (M - 1))"""
+HAAR = "return 1 / math.comb(t + D - 1, t)"
 
 
-CHANNEL = "return (1 - p) * rho + p / 3 * sum(on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI[1:])"
-KICK = "k = 0 if u < 1 - p else 1 + min(2, int(3 * (u - 1 + p) / p))\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"
+def frame(potential=POTENTIAL, haar=HAAR):
+    return f"""# Exercise 13.4
+def frame_potential(states, t):
+    {potential}
 
 
-def noise(
-    channel=CHANNEL,
-    kick=KICK,
-    place="np.kron(np.kron(np.eye(2**q), sigma), np.eye(D // 2 ** (q + 1)))",
-):
-    return (
-        f"# Exercise 13.5\ndef on_qubit(sigma, q, D):\n    return {place}\n\n\ndef depolarise(rho, p, q):\n    {channel}\n\n\n"
-        f"def kick(psi, p, q, u):\n    {kick}\n"
-    )
+def haar_potential(D, t):
+    {haar}
+"""
 
 
-SHARED = """for _ in range(d):
+PLACE = "np.kron(np.kron(np.eye(2**q), sigma), np.eye(D // 2 ** (q + 1)))"
+CHANNEL = """return (1 - p) * rho + p / 3 * sum(
+        on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI[1:])"""
+
+
+def kick_with(k):
+    return f"k = {k}\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"
+
+
+KICK = kick_with("0 if u < 1 - p else 1 + min(2, int(3 * (u - 1 + p) / p))")
+
+
+def noise(channel=CHANNEL, kick=KICK, place=PLACE):
+    return f"""# Exercise 13.5
+def on_qubit(sigma, q, D):
+    return {place}
+
+
+def depolarise(rho, p, q):
+    {channel}
+
+
+def kick(psi, p, q, u):
+    {kick}
+"""
+
+
+TORQUE = "gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2"
+BACK = "psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))"
+SHARED = f"""for _ in range(d):
         for t, G in zip(theta, generators):
             psi = turn(t, G, psi)
     lam, gradient = 2 * H @ psi, np.zeros(len(theta))
     value = np.vdot(psi, lam).real / 2
     for _ in range(d):
         for k in reversed(range(len(theta))):
-            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2
-            psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))
+            {TORQUE}
+            {BACK}
     return value, gradient"""
 
 
@@ -70,31 +107,28 @@ ANSWERS = {
     return sum(ck * (f(t + s) - f(t - s)) for ck, s in zip(c, (a, 3 * a)))"""),
             "general rule for R = 2 in t/2": shift("""mu = np.arange(1, 5)
     x = (2 * mu - 1) * np.pi / 4
-    return 0.5 * sum((-1) ** (m - 1) / (8 * np.sin(y / 2) ** 2) * f(t + 2 * y) for m, y in zip(mu, x))"""),
+    weights = [(-1) ** (m - 1) / (8 * np.sin(y / 2) ** 2) for m, y in zip(mu, x)]
+    return 0.5 * sum(w * f(t + 2 * y) for w, y in zip(weights, x))"""),
         },
         "wrong": {
             "two terms": shift("return (f(t + np.pi / 2) - f(t - np.pi / 2)) / 2"),
-            "plus between the pairs": shift(
-                "c = np.sqrt(2)\n    return ((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) + (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (4*c)"
-            ),
-            "factor two": shift(
-                "c = np.sqrt(2)\n    return ((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) - (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (2*c)"
-            ),
-            "sign": shift(
-                "c = np.sqrt(2)\n    return -((c+1)*(f(t+np.pi/2)-f(t-np.pi/2)) - (c-1)*(f(t+1.5*np.pi)-f(t-1.5*np.pi))) / (4*c)"
-            ),
+            "plus between the pairs": four_terms(sign="+"),
+            "factor two": four_terms(divisor="(2*c)"),
+            "sign": four_terms(divisor="(-4*c)"),
             "finite differences": shift("return (f(t + 1e-2) - f(t - 1e-2)) / 2e-2"),
-            "finite differences of fourth order": shift(
-                "h = 1e-3\n    return (f(t - 2 * h) - 8 * f(t - h) + 8 * f(t + h) - f(t + 2 * h)) / (12 * h)"
-            ),
+            "finite differences of fourth order": shift("""h = 1e-3
+    return (f(t - 2 * h) - 8 * f(t - h) + 8 * f(t + h) - f(t + 2 * h)) / (12 * h)"""),
             "hard-coded": shift("return 0.324891"),
         },
     },
     "13.2": {
         "right": {
-            "by eigenvectors": "# Exercise 13.2\ndef uncompute(t, G, y, lam):\n    w, Q = np.linalg.eigh(G)\n"
-            "    back = lambda v: Q @ (np.exp(0.5j * t * w) * (Q.conj().T @ v))\n"
-            "    return back(y), back(lam), np.real(np.vdot(lam, -0.5j * (G @ y)))\n",
+            "by eigenvectors": """# Exercise 13.2
+def uncompute(t, G, y, lam):
+    w, Q = np.linalg.eigh(G)
+    back = lambda v: Q @ (np.exp(0.5j * t * w) * (Q.conj().T @ v))
+    return back(y), back(lam), np.real(np.vdot(lam, -0.5j * (G @ y)))
+""",
             "slope before the gate": adjoint(
                 slope="0.5 * np.imag(np.vdot(U.conj().T @ lam, G @ (U.conj().T @ y)))"
             ),
@@ -116,7 +150,7 @@ ANSWERS = {
     },
     "13.3": {
         "right": {
-            "einsum and eigenvectors": gate("""w, Q = np.linalg.eigh(np.einsum("ab,aij,bkl->ikjl", h, PAULI, PAULI).reshape(4, 4))
+            "einsum and eigenvectors": gate(f"""w, Q = np.linalg.eigh({SUM})
     return (Q * np.exp(-0.5j * w)) @ Q.conj().T"""),
             "power by the Schur form": gate(
                 path="""T, Q = scipy.linalg.schur(U.conj().T @ V, output="complex")
@@ -124,23 +158,17 @@ ANSWERS = {
             ),
         },
         "wrong": {
-            "sign of the exponent": gate(
-                "return scipy.linalg.expm(0.5j * np.einsum('ab,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"
-            ),
-            "no one half": gate(
-                "return scipy.linalg.expm(-1j * np.einsum('ab,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"
-            ),
+            "sign of the exponent": gate(f"return scipy.linalg.expm(0.5j * {SUM})"),
+            "no one half": gate(f"return scipy.linalg.expm(-1j * {SUM})"),
             "qubits exchanged": gate(
-                "return scipy.linalg.expm(-0.5j * np.einsum('ba,aij,bkl->ikjl', h, PAULI, PAULI).reshape(4, 4))"
+                f"return scipy.linalg.expm(-0.5j * {SUM.replace('ab,', 'ba,')})"
             ),
             "product of exponentials": gate("""U = np.eye(4)
     for a in range(4):
         for b in range(4):
             U = scipy.linalg.expm(-0.5j * h[a, b] * np.kron(PAULI[a], PAULI[b])) @ U
     return U"""),
-            "four dimensions": gate(
-                path="return U @ scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V)) @ np.eye(4)"
-            ),
+            "four dimensions": gate(path=PATH + " @ np.eye(4)"),
             "straight line": gate(path="return (1 - s) * U + s * V"),
             "wrong side": gate(
                 path="return scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V)) @ U"
@@ -158,23 +186,17 @@ ANSWERS = {
             total += abs(np.vdot(states[i], states[j])) ** (2 * t)
     return 2 * total / (M * (M - 1))"""),
             "factorials": frame(
-                haar="return math.factorial(t) * math.factorial(D - 1) / math.factorial(t + D - 1) if D < 100 else 1 / math.comb(t + D - 1, t)"
+                haar="""if D > 100:
+        return 1 / math.comb(t + D - 1, t)
+    return math.factorial(t) * math.factorial(D - 1) / math.factorial(t + D - 1)"""
             ),
         },
         "wrong": {
             "biased": frame("return np.mean(abs(states.conj() @ states.T) ** (2 * t))"),
-            "power t": frame(
-                "M = len(states)\n    F = abs(states.conj() @ states.T) ** t\n    return (F.sum() - np.trace(F)) / (M * (M - 1))"
-            ),
-            "no conjugate": frame(
-                "M = len(states)\n    F = abs(states @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / (M * (M - 1))"
-            ),
-            "pairs counted once": frame(
-                "M = len(states)\n    F = abs(states.conj() @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / (2 * M * (M - 1))"
-            ),
-            "divided by the square": frame(
-                "M = len(states)\n    F = abs(states.conj() @ states.T) ** (2 * t)\n    return (F.sum() - np.trace(F)) / M**2"
-            ),
+            "power t": frame(POTENTIAL.replace("** (2 * t)", "** t")),
+            "no conjugate": frame(POTENTIAL.replace(".conj()", "")),
+            "pairs counted once": frame(POTENTIAL.replace("/ (M", "/ (2 * M")),
+            "divided by the square": frame(POTENTIAL.replace("/ (M * (M - 1))", "/ M**2")),
             "Haar, first moment's power": frame(haar="return 1 / D**t"),
             "Haar, off by one": frame(haar="return 1 / math.comb(t + D, t)"),
         },
@@ -185,24 +207,16 @@ ANSWERS = {
     T = rho.reshape(2**q, 2, -1, 2**q, 2, 2**(n - 1 - q))
     mixed = np.einsum("aibcid,xy->axbcyd", T, np.eye(2) / 2).reshape(rho.shape)
     return (1 - 4 * p / 3) * rho + 4 * p / 3 * mixed"""),
-            "first the Paulis": noise(
-                kick="k = min(3, 1 + int(3 * u / p)) if u < p else 0\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"
-            ),
+            "first the Paulis": noise(kick=kick_with("min(3, 1 + int(3 * u / p)) if u < p else 0")),
         },
         "wrong": {
-            "p for each": noise(
-                "return (1 - p) * rho + p * sum(on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI[1:])"
-            ),
-            "p over four": noise(
-                "return (1 - p) * rho + p / 4 * sum(on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI)"
-            ),
+            "p for each": noise(CHANNEL.replace("p / 3", "p")),
+            "p over four": noise(CHANNEL.replace("p / 3", "p / 4").replace("PAULI[1:]", "PAULI")),
             "last qubit first": noise(
                 place="np.kron(np.kron(np.eye(D // 2 ** (q + 1)), sigma), np.eye(2**q))"
             ),
             "kept with probability p": noise(kick=KICK.replace("u < 1 - p", "u < p")),
-            "never Y": noise(
-                kick="k = 0 if u < 1 - p else 1 if u < 1 - p / 2 else 3\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"
-            ),
+            "never Y": noise(kick=kick_with("0 if u < 1 - p else 1 if u < 1 - p / 2 else 3")),
             "three qubits": noise(
                 place="np.kron(np.kron(np.eye(2**q), sigma), np.eye(2 ** (2 - q)))"
             ),
@@ -227,7 +241,9 @@ ANSWERS = {
         psi, lam = turn(-theta[k], generators[k], psi), turn(-theta[k], generators[k], lam)
     return value, np.array(gradient)"""),
             "jax arrays": shared("psi = jnp.asarray(psi)\n    " + SHARED),
-            "matrices of the gates": shared("""U = [np.cos(t / 2) * np.eye(len(psi)) - 1j * np.sin(t / 2) * G for t, G in zip(theta, generators)]
+            "matrices of the gates": shared("""one = np.eye(len(psi))
+    pairs = zip(theta, generators)
+    U = [np.cos(t / 2) * one - 1j * np.sin(t / 2) * G for t, G in pairs]
     for _ in range(d):
         for u in U:
             psi = u @ psi
@@ -239,12 +255,7 @@ ANSWERS = {
             psi, lam = U[k].conj().T @ psi, U[k].conj().T @ lam
     return value, gradient"""),
             "torque before the gate": shared(
-                SHARED.replace(
-                    """            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2
-            psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))""",
-                    """            psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))
-            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2""",
-                )
+                SHARED.replace(f"{TORQUE}\n            {BACK}", f"{BACK}\n            {TORQUE}")
             ),
         },
         "wrong": {
@@ -261,10 +272,12 @@ ANSWERS = {
         for t, G in d * list(zip(theta, generators)):
             psi = np.cos(t / 2) * psi - 1j * np.sin(t / 2) * (G @ psi)
         return np.vdot(psi, H @ psi).real
-    return energy(theta, psi), np.array([(energy(theta + e, psi) - energy(theta - e, psi)) / 2e-6 for e in 1e-6 * np.eye(len(theta))])"""),
+    steps = 1e-6 * np.eye(len(theta))
+    slopes = [(energy(theta + e, psi) - energy(theta - e, psi)) / 2e-6 for e in steps]
+    return energy(theta, psi), np.array(slopes)"""),
             "cotangent left behind": shared(
                 SHARED.replace(
-                    "psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))",
+                    BACK,
                     "psi = turn(-theta[k], generators[k], psi)",
                 )
             ),
