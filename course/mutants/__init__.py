@@ -25,7 +25,7 @@ from course.mutants.marking import Function, functions, lecture
 from course.notebooks import BUILD, ROOT, CourseError, code_hash
 
 NEVER = "never called"  # in the place of a fault
-SPARE = 60  # seconds that a mutant has beyond three times the chapter's own
+SPARE = 60  # seconds of processor time that a mutant has beyond three times the chapter's own
 
 
 class Worker:
@@ -33,6 +33,7 @@ class Worker:
 
     def __init__(self, job: dict, known: dict, tell):
         self.job, self.tell, self.results, self.silent = job | {"done": [*known]}, tell, {}, []
+        self.died: list | None = None
 
     def run(self) -> None:
         while not self.attempt():
@@ -69,7 +70,7 @@ class Worker:
                 while True:
                     event, *rest = lines.get(timeout=limit)
                     if event == "reference":
-                        limit = 3 * rest[0] + 2 * SPARE
+                        limit = 10 * (3 * rest[0] + SPARE)  # others may use the processor
                         self.silent = rest[2]
                         self.tell("reference", rest)
                     elif event == "start":
@@ -90,7 +91,9 @@ class Worker:
             if current is None or tuple(current) in self.job["done"]:
                 log.seek(0)
                 raise CourseError("The process that runs the cells died.\n" + log.read()[-2000:])
-            self.finish(*current, event, 0.0)
+            if event == "time limit" or current == self.died:
+                self.finish(*current, event, 0.0)
+            self.died = current  # once may be by chance
             return False
 
     def finish(self, number, fault, found, seconds) -> None:
