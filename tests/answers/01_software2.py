@@ -11,7 +11,8 @@ SPREAD = "return jnp.sqrt(jnp.sum(h * rho * (D - jnp.sum(h * rho * D)) ** 2))"
 
 def constant(spread=SPREAD, step=STEP):
     return (
-        f"# Exercise 1.2\ndef distance(V1, V2, rho, x):\n    h, D = x[1] - x[0], V1 - V2\n    {spread}\n\n\n"
+        "# Exercise 1.2\ndef distance(V1, V2, rho, x):\n"
+        f"    h, D = x[1] - x[0], V1 - V2\n    {spread}\n\n\n"
         f"def fixed_step(J, r, rho, x):\n    h = x[1] - x[0]\n    {step}\n"
     )
 
@@ -30,7 +31,8 @@ def from_excited(rho, x):
 """
 
 
-BOTH_SIDES = """bend = lambda c: np.abs(np.diff(root * np.where(np.arange(len(root)) >= c, -1, 1), 2))[node - 3:node + 3].max()
+BOTH_SIDES = """flip = lambda c: root * np.where(np.arange(len(root)) >= c, -1, 1)
+    bend = lambda c: np.abs(np.diff(flip(c), 2))[node - 3:node + 3].max()
     cut = node if bend(node) < bend(node + 1) else node + 1"""
 
 
@@ -44,7 +46,8 @@ def response(body):
 ANSWERS = {
     "1.1": {
         "right": {
-            "with numpy": "# Exercise 1.1\ndef wells(rho, x):\n    psi = np.sqrt(np.asarray(rho))\n    h = x[1] - x[0]\n"
+            "with numpy": "# Exercise 1.1\ndef wells(rho, x):\n"
+            "    psi = np.sqrt(np.asarray(rho))\n    h = x[1] - x[0]\n"
             "    padded = np.concatenate([[0], psi, [0]])\n"
             "    return 0.5 * (padded[2:] - 2 * psi + padded[:-2]) / h**2 / psi\n",
             "by the logarithm": wells(
@@ -63,9 +66,12 @@ ANSWERS = {
             ),
             "size of one grid": wells("return -(kinetic(x) @ psi) / psi + jnp.zeros(201)"),
             "ends joined": wells(
-                "return 0.5 * (jnp.roll(psi, 1) - 2 * psi + jnp.roll(psi, -1)) / (x[1] - x[0]) ** 2 / psi"
+                "bend = jnp.roll(psi, 1) - 2 * psi + jnp.roll(psi, -1)\n"
+                "    return 0.5 * bend / (x[1] - x[0]) ** 2 / psi"
             ),
-            "first result again": "# Exercise 1.1\nkept = []\ndef wells(rho, x):\n    psi = jnp.sqrt(rho)\n    kept.append(-(kinetic(x) @ psi) / psi)\n    return kept[0]\n",
+            "first result again": "# Exercise 1.1\nkept = []\ndef wells(rho, x):\n"
+            "    psi = jnp.sqrt(rho)\n    kept.append(-(kinetic(x) @ psi) / psi)\n"
+            "    return kept[0]\n",
         },
     },
     "1.2": {
@@ -76,7 +82,8 @@ ANSWERS = {
             ),
             "average, and a multiplier": constant(
                 "return np.sqrt(np.average((D - np.average(D, weights=rho)) ** 2, weights=rho))",
-                "n = len(x)\n    M = jnp.block([[J.T @ J, h * rho[:, None]], [h * rho[None, :], jnp.zeros((1, 1))]])\n"
+                "n = len(x)\n    w, zero = h * rho[:, None], jnp.zeros((1, 1))\n"
+                "    M = jnp.block([[J.T @ J, w], [w.T, zero]])\n"
                 "    return jnp.linalg.solve(M, jnp.append(J.T @ r, 0.0))[:n]",
             ),
             "pseudo-inverse": constant(
@@ -119,17 +126,20 @@ ANSWERS = {
             "straight line through the node": """# Exercise 1.3
 def from_excited(rho, x):
     s = jnp.sqrt(rho)
-    middle = jnp.where((jnp.cumsum(rho) > 0.03 * jnp.sum(rho)) & (jnp.cumsum(rho) < 0.97 * jnp.sum(rho)), s, jnp.inf)
+    part = jnp.cumsum(rho) / jnp.sum(rho)
+    middle = jnp.where((part > 0.03) & (part < 0.97), s, jnp.inf)
     m = int(jnp.argmin(middle))
     signs = lambda c: jnp.where(jnp.arange(len(x)) < c, 1.0, -1.0)
-    kink = [abs(float((signs(c) * s)[m + 1] - 2 * (signs(c) * s)[m] + (signs(c) * s)[m - 1])) for c in (m, m + 1)]
+    kink = [abs(float(jnp.diff(signs(c) * s, 2)[m - 1])) for c in (m, m + 1)]
     psi = signs(m if kink[0] < kink[1] else m + 1) * s
     return -jnp.dot(kinetic(x), psi) / psi
 """,
         },
         "wrong": {
-            "no sign change": "# Exercise 1.3\ndef from_excited(rho, x):\n    psi = jnp.sqrt(rho)\n    return -(kinetic(x) @ psi) / psi\n",
-            "sign change at the centre": "# Exercise 1.3\ndef from_excited(rho, x):\n    psi = jnp.sqrt(rho) * jnp.sign(x - 0.63)\n"
+            "no sign change": "# Exercise 1.3\ndef from_excited(rho, x):\n"
+            "    psi = jnp.sqrt(rho)\n    return -(kinetic(x) @ psi) / psi\n",
+            "sign change at the centre": "# Exercise 1.3\ndef from_excited(rho, x):\n"
+            "    psi = jnp.sqrt(rho) * jnp.sign(x - 0.63)\n"
             "    return -(kinetic(x) @ psi) / psi\n",
             "two points too far": excited("cut = node + 3"),
             "always left of the smallest value": excited("cut = node"),
@@ -137,19 +147,22 @@ def from_excited(rho, x):
             "larger neighbour": excited(
                 "cut = node + 1 if root[node - 1] < root[node + 1] else node"
             ),
-            "smallest value of all": "# Exercise 1.3\ndef from_excited(rho, x):\n    psi = jnp.sqrt(rho)\n"
+            "smallest value of all": "# Exercise 1.3\ndef from_excited(rho, x):\n"
+            "    psi = jnp.sqrt(rho)\n"
             "    psi = jnp.where(jnp.arange(len(x)) > jnp.argmin(rho), -psi, psi)\n"
             "    return -(kinetic(x) @ psi) / psi\n",
             "sign of the potential": excited(BOTH_SIDES).replace("return -(", "return ("),
             "node between points 50 and 150": excited(
-                "node = 50 + int(np.argmin(root[50:150]))\n    cut = node if root[node - 1] < root[node + 1] else node + 1"
+                "node = 50 + int(np.argmin(root[50:150]))\n"
+                "    cut = node if root[node - 1] < root[node + 1] else node + 1"
             ),
             "energy one": excited(BOTH_SIDES).replace("return -(", "return 1.0 - ("),
         },
     },
     "1.4": {
         "right": {
-            "by jax": "# Exercise 1.4\ndef response(V, x):\n    return jax.jacfwd(lambda V: eigenstates(V, x)[1][:, 0] ** 2)(V)\n",
+            "by jax": "# Exercise 1.4\ndef response(V, x):\n"
+            "    return jax.jacfwd(lambda V: eigenstates(V, x)[1][:, 0] ** 2)(V)\n",
             "einsum": response(
                 "return -2 * h * jnp.einsum('i,im,m,jm,j->ij', psi, P, 1 / (E[1:] - E[0]), P, psi)"
             ),
@@ -174,7 +187,8 @@ def from_excited(rho, x):
             ),
             "finite differences": response(
                 "rho = lambda V: eigenstates(V, x)[1][:, 0] ** 2\n    "
-                "return jnp.stack([(rho(V + 1e-3 * e) - rho(V - 1e-3 * e)) / 2e-3 for e in jnp.eye(len(x))], axis=1)"
+                "d = lambda e: (rho(V + 1e-3 * e) - rho(V - 1e-3 * e)) / 2e-3\n    "
+                "return jnp.stack([d(e) for e in jnp.eye(len(x))], axis=1)"
             ),
             "ground state kept": response(
                 "return -2 * h * psi[:, None] * ((U / (E - E[0])) @ U.T) * psi"

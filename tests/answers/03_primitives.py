@@ -16,8 +16,12 @@ def lse(value=VALUE, rule=RULE):
     )
 
 
-CALL = "return jax.pure_callback(kepler_solver, jax.ShapeDtypeStruct(jnp.shape(M), float), e, M, vmap_method='broadcast_all')"
-ORBIT = "e, M = primals\n    E = anomaly(e, M)\n    D = 1 - e * jnp.cos(E)\n    return E, jnp.sin(E) / D * tangents[0] + tangents[1] / D"
+CALL = """shape = jax.ShapeDtypeStruct(jnp.shape(M), float)
+    return jax.pure_callback(kepler_solver, shape, e, M, vmap_method='broadcast_all')"""
+ORBIT = """e, M = primals
+    E = anomaly(e, M)
+    D = 1 - e * jnp.cos(E)
+    return E, jnp.sin(E) / D * tangents[0] + tangents[1] / D"""
 
 
 NEWTON = """def newton(e, M):
@@ -40,7 +44,10 @@ def orbit(rule=ORBIT, call=CALL):
 AIRY = """# Exercise 3.3
 def host(k, x):
     x = jnp.asarray(x, float)
-    return jax.pure_callback(lambda x: np.asarray(scipy.special.airy(x)[k]), jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="broadcast_all")
+    shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    return jax.pure_callback(
+        lambda x: np.asarray(scipy.special.airy(x)[k]), shape, x, vmap_method="broadcast_all"
+    )
 
 
 @jax.custom_jvp
@@ -65,7 +72,9 @@ def slope_jvp(primals, tangents):
 PAIR = """# Exercise 3.3
 @jax.custom_jvp
 def both(x):
-    return jax.pure_callback(lambda x: np.stack(scipy.special.airy(x)[:2], -1), jax.ShapeDtypeStruct((*x.shape, 2), x.dtype), x, vmap_method="expand_dims")
+    shape = jax.ShapeDtypeStruct((*x.shape, 2), x.dtype)
+    pair = lambda x: np.stack(scipy.special.airy(x)[:2], -1)
+    return jax.pure_callback(pair, shape, x, vmap_method="expand_dims")
 
 
 @both.defjvp
@@ -80,7 +89,10 @@ def airy(x):
 """
 VJP_ONLY = """# Exercise 3.3
 def host(k, x):
-    return jax.pure_callback(lambda x: np.asarray(scipy.special.airy(x)[k]), jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="expand_dims")
+    shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    return jax.pure_callback(
+        lambda x: np.asarray(scipy.special.airy(x)[k]), shape, x, vmap_method="expand_dims"
+    )
 
 
 @jax.custom_vjp
@@ -155,38 +167,49 @@ ANSWERS = {
             "softmax by hand": lse(
                 rule="""x, dx = primals[0], tangents[0]
     y = logsumexp(x)
-    p = jnp.where(x == -jnp.inf, 0.0, jnp.exp(jnp.where(x == -jnp.inf, 0.0, x) - jnp.where(y == -jnp.inf, 0.0, y)[..., None]))
+    x_safe = jnp.where(x == -jnp.inf, 0.0, x)
+    y_safe = jnp.where(y == -jnp.inf, 0.0, y)
+    p = jnp.where(x == -jnp.inf, 0.0, jnp.exp(x_safe - y_safe[..., None]))
     return y, jnp.einsum('...i,...i->...', p, dx)"""
             ),
         },
         "wrong": {
             "naive value": lse(value="return jnp.log(jnp.sum(jnp.exp(x), axis=-1))"),
             "all of minus infinity": lse(
-                value="top = jnp.max(x, axis=-1)\n    return top + jnp.log(jnp.sum(jnp.exp(x - top[..., None]), axis=-1))"
+                value="top = jnp.max(x, axis=-1)\n"
+                "    return top + jnp.log(jnp.sum(jnp.exp(x - top[..., None]), axis=-1))"
             ),
             "NaN in the rule": lse(
-                rule="x, dx = primals[0], tangents[0]\n    y = logsumexp(x)\n    return y, jnp.sum(jnp.exp(x - y[..., None]) * dx, -1)"
+                rule="x, dx = primals[0], tangents[0]\n    y = logsumexp(x)\n"
+                "    return y, jnp.sum(jnp.exp(x - y[..., None]) * dx, -1)"
             ),
             "sums everything": lse(
-                value="top = jax.lax.stop_gradient(jnp.max(x))\n    return top + jnp.log(jnp.sum(jnp.exp(x - top)))"
+                value="top = jax.lax.stop_gradient(jnp.max(x))\n"
+                "    return top + jnp.log(jnp.sum(jnp.exp(x - top)))"
             ),
             "detached rule": lse(
                 rule=RULE.replace("return y, (p", "p = jax.lax.stop_gradient(p)\n    return y, (p")
             ),
             "largest entry alone": lse(
-                rule="x, dx = primals[0], tangents[0]\n    return logsumexp(x), jnp.take_along_axis(dx, jnp.argmax(x, -1)[..., None], -1)[..., 0]"
+                rule="x, dx = primals[0], tangents[0]\n    first = jnp.argmax(x, -1)[..., None]\n"
+                "    return logsumexp(x), jnp.take_along_axis(dx, first, -1)[..., 0]"
             ),
             "naive softmax": lse(
-                rule="x, dx = primals[0], tangents[0]\n    w = jnp.exp(x)\n    return logsumexp(x), jnp.sum(w * dx, -1) / jnp.sum(w, -1)"
+                rule="x, dx = primals[0], tangents[0]\n    w = jnp.exp(x)\n"
+                "    return logsumexp(x), jnp.sum(w * dx, -1) / jnp.sum(w, -1)"
             ),
             "library's in a primitive": lse(value="return jax.nn.logsumexp(x, axis=-1)"),
             "library's under another name": "from jax.scipy.special import logsumexp as other\n"
             + lse(value="return other(x, axis=-1)"),
             "pairs by the library": lse(
-                value="y = x[..., 0]\n    for k in range(1, x.shape[-1]):\n        y = jnp.logaddexp(y, x[..., k])\n    return y"
+                value="y = x[..., 0]\n    for k in range(1, x.shape[-1]):\n"
+                "        y = jnp.logaddexp(y, x[..., k])\n    return y"
             ),
-            "no primitive": "# Exercise 3.1\ndef logsumexp(x):\n    return jax.nn.logsumexp(x, axis=-1)\n",
-            "hard-coded": "# Exercise 3.1\n@jax.custom_jvp\ndef logsumexp(x):\n    return jnp.array([4.1, 5.2, 6.3])\n\n\nlogsumexp.defjvp(lambda p, t: (logsumexp(*p), jnp.zeros(3)))\n",
+            "no primitive": "# Exercise 3.1\ndef logsumexp(x):\n"
+            "    return jax.nn.logsumexp(x, axis=-1)\n",
+            "hard-coded": "# Exercise 3.1\n@jax.custom_jvp\ndef logsumexp(x):\n"
+            "    return jnp.array([4.1, 5.2, 6.3])\n\n\n"
+            "logsumexp.defjvp(lambda p, t: (logsumexp(*p), jnp.zeros(3)))\n",
         },
     },
     "3.2": {
@@ -202,7 +225,8 @@ ANSWERS = {
             "sign of the cosine": orbit(ORBIT.replace("1 - e", "1 + e")),
             "sign of the sine": orbit(ORBIT.replace("return E, jnp.sin", "return E, -jnp.sin")),
             "e forgotten": orbit(
-                "e, M = primals\n    E = anomaly(e, M)\n    return E, tangents[1] / (1 - e * jnp.cos(E))"
+                "e, M = primals\n    E = anomaly(e, M)\n"
+                "    return E, tangents[1] / (1 - e * jnp.cos(E))"
             ),
             "detached": orbit(
                 ORBIT.replace("E = anomaly(e, M)", "E = jax.lax.stop_gradient(anomaly(e, M))")
@@ -217,9 +241,11 @@ ANSWERS = {
             )
             + NEWTON,
             "finite differences": orbit(
-                "(e, M), (de, dM) = primals, tangents\n    h = 1e-5\n    return anomaly(e, M), (anomaly(e + h * de, M + h * dM) - anomaly(e, M)) / h"
+                "(e, M), (de, dM) = primals, tangents\n    h, E = 1e-5, anomaly(e, M)\n"
+                "    return E, (anomaly(e + h * de, M + h * dM) - E) / h"
             ),
-            "hard-coded": "# Exercise 3.2\ndef anomaly(e, M):\n    return jnp.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])\n",
+            "hard-coded": "# Exercise 3.2\ndef anomaly(e, M):\n"
+            "    return jnp.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])\n",
         },
     },
     "3.3": {
@@ -238,21 +264,31 @@ ANSWERS = {
             "x detached": AIRY.replace(
                 "primals[0] * airy", "jax.lax.stop_gradient(primals[0]) * airy"
             ),
-            "no rule": "# Exercise 3.3\ndef airy(x):\n    x = jnp.asarray(x, float)\n    return jax.pure_callback(lambda x: scipy.special.airy(x)[0], jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method='expand_dims')\n",
-            "hard-coded": "# Exercise 3.3\ndef airy(x):\n    return 0.355028053887817 - 0.258819403792807 * jnp.asarray(x)\n",
+            "no rule": """# Exercise 3.3
+def airy(x):
+    x = jnp.asarray(x, float)
+    shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    Ai = lambda x: scipy.special.airy(x)[0]
+    return jax.pure_callback(Ai, shape, x, vmap_method='expand_dims')
+""",
+            "hard-coded": "# Exercise 3.3\ndef airy(x):\n"
+            "    return 0.355028053887817 - 0.258819403792807 * jnp.asarray(x)\n",
         },
     },
     "3.4": {
         "right": {"push of a push": fixed(SECOND), "term by term": fixed(TERMS)},
         "wrong": {
             "iterated": fixed(
-                "g = lambda t: jax.lax.fori_loop(0, 500, lambda _, y: f(y, t), x)\n    return jax.jacfwd(g)(theta), jax.jacfwd(jax.jacfwd(g))(theta)"
+                "g = lambda t: jax.lax.fori_loop(0, 500, lambda _, y: f(y, t), x)\n"
+                "    return jax.jacfwd(g)(theta), jax.jacfwd(jax.jacfwd(g))(theta)"
             ),
             "series for the inverse": fixed(TERMS.replace("jnp.linalg.solve(A, ", "neumann(A, "))
             + "\n\ndef neumann(A, b):\n    y = b\n"
             "    for _ in range(400):\n        y = b + y - A @ y\n    return y\n",
             "difference of first derivatives": fixed(
-                "one = lambda x, t: jnp.linalg.solve(jnp.eye(x.size) - jax.jacfwd(f)(x, t), jax.jacfwd(f, 1)(x, t))\n    h, d = 1e-4, one(x, theta)\n"
+                "A = lambda x, t: jnp.eye(x.size) - jax.jacfwd(f)(x, t)\n"
+                "    one = lambda x, t: jnp.linalg.solve(A(x, t), jax.jacfwd(f, 1)(x, t))\n"
+                "    h, d = 1e-4, one(x, theta)\n"
                 "    return d, (one(x + h * d, theta + h) - one(x - h * d, theta - h)) / (2 * h)"
             ),
             "mixed term once": fixed(TERMS.replace("2 * fxt", "fxt")),
@@ -262,7 +298,8 @@ ANSWERS = {
             "transposed": fixed(TERMS.replace("solve(A,", "solve(A.T,")),
             "sign": fixed(TERMS.replace("jnp.eye(x.size) -", "jnp.eye(x.size) +")),
             "not solved": fixed(
-                "one = jax.jacfwd(f, 1)(x, theta)\n    return one, jax.jacfwd(jax.jacfwd(f, 1), 1)(x, theta)"
+                "one = jax.jacfwd(f, 1)(x, theta)\n"
+                "    return one, jax.jacfwd(jax.jacfwd(f, 1), 1)(x, theta)"
             ),
             "differentiates a constant x": fixed(
                 TERMS.replace("ftt + 2 * fxt @ one + jnp.einsum('ijk,j,k', fxx, one, one)", "ftt")
@@ -274,12 +311,17 @@ ANSWERS = {
     "3.5": {
         "right": {"flip the momentum": leapfrog(), "step undone by hand": leapfrog(INVERSE)},
         "wrong": {
-            "stored": "# Exercise 3.5\ndef simulate(theta, state, steps):\n    return jax.lax.scan(lambda s, _: (leap(theta, s), None), state, length=steps)[0]\n",
-            "checkpoints": (
-                "# Exercise 3.5\ndef simulate(theta, state, steps):\n    m = next(m for m in range(int(steps ** 0.5), 0, -1) if steps % m == 0)\n"
-                "    inner = jax.checkpoint(lambda s: jax.lax.scan(lambda s, _: (leap(theta, s), None), s, length=m)[0])\n"
-                "    return jax.lax.scan(lambda s, _: (inner(s), None), state, length=steps // m)[0]\n"
-            ),
+            "stored": """# Exercise 3.5
+def simulate(theta, state, steps):
+    return jax.lax.scan(lambda s, _: (leap(theta, s), None), state, length=steps)[0]
+""",
+            "checkpoints": """# Exercise 3.5
+def simulate(theta, state, steps):
+    m = next(m for m in range(int(steps ** 0.5), 0, -1) if steps % m == 0)
+    step = lambda s, _: (leap(theta, s), None)
+    inner = jax.checkpoint(lambda s: jax.lax.scan(step, s, length=m)[0])
+    return jax.lax.scan(lambda s, _: (inner(s), None), state, length=steps // m)[0]
+""",
             "pulled at the state after": leapfrog(
                 BACK.replace(
                     "more, bar = jax.vjp(leap, theta, (q, p))",

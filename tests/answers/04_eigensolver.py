@@ -5,7 +5,11 @@ def feynman(body):
     return f"# Exercise 4.1\ndef energy_gradient(H, theta, k):\n    {body}\n"
 
 
-FEYNMAN = "u = jnp.linalg.eigh(H(theta))[1][:, k]\n    return jnp.array([(u.conj() @ D @ u).real for D in jnp.moveaxis(jax.jacfwd(H)(theta), 2, 0)])"
+FEYNMAN = (
+    "u = jnp.linalg.eigh(H(theta))[1][:, k]\n"
+    "    return jnp.array([(u.conj() @ D @ u).real "
+    "for D in jnp.moveaxis(jax.jacfwd(H)(theta), 2, 0)])"
+)
 
 
 def reverse(body):
@@ -13,27 +17,48 @@ def reverse(body):
 
 
 REVERSE = (
-    "F = jnp.where(jnp.eye(n, dtype=bool), 0, 1 / (d[None] - d[:, None] + jnp.eye(n)))\n    Uh = U.conj().T\n"
+    "F = jnp.where(jnp.eye(n, dtype=bool), 0, 1 / (d[None] - d[:, None] + jnp.eye(n)))\n"
+    "    Uh = U.conj().T\n"
     "    G = U @ (jnp.diag(d_bar) + F * (Uh @ U_bar)) @ Uh\n    return (G + G.conj().T) / 2"
 )
 
 
-def phases(
-    response="return jax.grad(lambda p: loss(U @ jnp.diag(jnp.exp(1j * p))))(jnp.zeros(len(U)))",
-    fix="m = jnp.abs(U) == jnp.max(jnp.abs(U), axis=0)\n    z = jnp.sum(jnp.where(m, U, 0), axis=0)\n    return U * jnp.exp(-1j * jnp.angle(z))",
-):
-    return f"# Exercise 4.3\ndef phase_response(loss, U):\n    {response}\n\n\ndef fix_phases(U):\n    {fix}\n"
+RESPONSE = "return jax.grad(lambda p: loss(U @ jnp.diag(jnp.exp(1j * p))))(jnp.zeros(len(U)))"
+FIX = (
+    "m = jnp.abs(U) == jnp.max(jnp.abs(U), axis=0)\n"
+    "    z = jnp.sum(jnp.where(m, U, 0), axis=0)\n"
+    "    return U * jnp.exp(-1j * jnp.angle(z))"
+)
+PIVOT = "z = U[jnp.argmax(jnp.abs(U), axis=0), jnp.arange(len(U))]\n    "
+
+
+def phases(response=RESPONSE, fix=FIX):
+    return (
+        f"# Exercise 4.3\ndef phase_response(loss, U):\n    {response}\n\n\n"
+        f"def fix_phases(U):\n    {fix}\n"
+    )
 
 
 SPLIT = "u = jnp.linalg.eigh(A)[1][:, k:k + m]\n    return jnp.linalg.eigh(u.T @ V @ u)[0]"
 PROJECTOR = (
-    "d, U = jnp.linalg.eigh(A)\n    B = [i for i in range(len(d)) if k <= i < k + m]\n    out = 0\n    for i in B:\n"
-    "        for a in range(len(d)):\n            if a not in B:\n"
-    "                X = jnp.outer(U[:, a], U[:, i])\n                out += (U[:, a] @ V @ U[:, i]) / (d[i] - d[a]) * (X + X.T)\n    return out"
+    "d, U = jnp.linalg.eigh(A)\n"
+    "    B = [i for i in range(len(d)) if k <= i < k + m]\n"
+    "    out = 0\n"
+    "    for i in B:\n"
+    "        for a in range(len(d)):\n"
+    "            if a not in B:\n"
+    "                X = jnp.outer(U[:, a], U[:, i])\n"
+    "                out += (U[:, a] @ V @ U[:, i]) / (d[i] - d[a]) * (X + X.T)\n"
+    "    return out"
 )
 RESOLVENT = (
-    "d, U = jnp.linalg.eigh(A)\n    u = U[:, k:k + m]\n    P, E = u @ u.T, d[k:k + m].mean()\n    n = len(d)\n"
-    "    R = jnp.linalg.inv(E * jnp.eye(n) - A + P * (1 + abs(E))) @ (jnp.eye(n) - P)\n    Q = R @ V @ P\n    return Q + Q.T"
+    "d, U = jnp.linalg.eigh(A)\n"
+    "    u = U[:, k:k + m]\n"
+    "    P, E = u @ u.T, d[k:k + m].mean()\n"
+    "    n = len(d)\n"
+    "    R = jnp.linalg.inv(E * jnp.eye(n) - A + P * (1 + abs(E))) @ (jnp.eye(n) - P)\n"
+    "    Q = R @ V @ P\n"
+    "    return Q + Q.T"
 )
 
 
@@ -44,28 +69,51 @@ def degenerate(split=SPLIT, projector=PROJECTOR):
     )
 
 
-SUM = "d, U = jnp.linalg.eigh(H0)\n    return sum(2 * (U[:, i] @ V @ U[:, 0]) ** 2 / (d[0] - d[i]) for i in range(1, len(d)))"
+SUM = (
+    "d, U = jnp.linalg.eigh(H0)\n"
+    "    return sum(2 * (U[:, i] @ V @ U[:, 0]) ** 2 / (d[0] - d[i]) for i in range(1, len(d)))"
+)
 SOLVE = (
-    "b = V @ psi - psi * (psi @ V @ psi)\n    op = lambda v: matvec(v) - E * v + 2 * psi * (psi @ v)\n"
-    "    x = jax.scipy.sparse.linalg.cg(op, -b, tol=1e-13)[0]\n    return 2 * (x - psi * (psi @ x)) @ V @ psi"
+    "b = V @ psi - psi * (psi @ V @ psi)\n"
+    "    op = lambda v: matvec(v) - E * v + 2 * psi * (psi @ v)\n"
+    "    x = jax.scipy.sparse.linalg.cg(op, -b, tol=1e-13)[0]\n"
+    "    return 2 * (x - psi * (psi @ x)) @ V @ psi"
+)
+OWN_ITERATION = (
+    "project = lambda v: v - psi * (psi @ v)\n"
+    "    b = -project(V @ psi)\n"
+    "    x, r = 0 * b, b\n"
+    "    p, q = r, r @ r\n"
+    "    for _ in range(len(psi) + 20):\n"
+    "        Ap = project(matvec(p) - E * p)\n"
+    "        a = q / jnp.maximum(p @ Ap, 1e-300)\n"
+    "        x, r = x + a * p, project(r - a * Ap)\n"
+    "        new = r @ r\n"
+    "        p, q = r + new / jnp.maximum(q, 1e-300) * p, new\n"
+    "        if q < 1e-28 * (b @ b):\n"
+    "            break\n"
+    "    return 2 * x @ V @ psi"
 )
 
 
 def second(sum_=SUM, solve=SOLVE):
-    return f"# Exercise 4.5\ndef second_sum(H0, V):\n    {sum_}\n\n\ndef second_solve(matvec, V, E, psi):\n    {solve}\n"
+    return (
+        f"# Exercise 4.5\ndef second_sum(H0, V):\n    {sum_}\n\n\n"
+        f"def second_solve(matvec, V, E, psi):\n    {solve}\n"
+    )
 
 
 TOP = """# Exercise 4.6
 @jax.custom_jvp
 def top_singular(A):
-    v = jax.lax.while_loop(lambda c: jnp.linalg.norm(c[0] - c[1]) > 1e-15 * 4, lambda c: (unit(A.T @ (A @ c[0])), c[0]),
-                           (unit(A.T @ (A @ jnp.cos(jnp.arange(A.shape[1])))), jnp.zeros(A.shape[1])))[0] if False else power(A)
+    v = power(A)
     s = jnp.linalg.norm(A @ v)
     return A @ v / s, s, v
 
 
 def power(A):
-    return jax.lax.scan(lambda v, _: (unit(A.T @ (A @ v)), None), jnp.cos(jnp.arange(A.shape[1])), None, length=300)[0]
+    step = lambda v, _: (unit(A.T @ (A @ v)), None)
+    return jax.lax.scan(step, jnp.cos(jnp.arange(A.shape[1])), None, length=300)[0]
 
 
 def unit(v):
@@ -84,12 +132,7 @@ def _rule(primals, tangents):
     dv = dv - v * (v @ dv)
     du = (e + A @ dv) / s
     return (u, s, v), (du - u * (u @ du), u @ D @ v, dv)
-""".replace(
-    """    v = jax.lax.while_loop(lambda c: jnp.linalg.norm(c[0] - c[1]) > 1e-15 * 4, lambda c: (unit(A.T @ (A @ c[0])), c[0]),
-                           (unit(A.T @ (A @ jnp.cos(jnp.arange(A.shape[1])))), jnp.zeros(A.shape[1])))[0] if False else power(A)
-""",
-    "    v = power(A)\n",
-)
+"""
 DENSE = TOP.replace(
     "dv = jax.lax.custom_linear_solve(op, s * f + A.T @ e, solve, symmetric=True)",
     "dv = jnp.linalg.solve(s * s * (jnp.eye(len(v)) + jnp.outer(v, v)) - A.T @ A, s * f + A.T @ e)",
@@ -115,7 +158,8 @@ ANSWERS = {
                 "return jax.grad(lambda t: jnp.linalg.eigvalsh(H(t))[k])(theta)"
             ),
             "energy of H itself": feynman(
-                "u = jnp.linalg.eigh(H(theta))[1][:, k]\n    return jnp.ones(2) * (u.conj() @ H(theta) @ u).real"
+                "u = jnp.linalg.eigh(H(theta))[1][:, k]\n"
+                "    return jnp.ones(2) * (u.conj() @ H(theta) @ u).real"
             ),
             "hard-coded": feynman("return np.array([0.5, -0.5])"),
         },
@@ -124,9 +168,14 @@ ANSWERS = {
         "right": {
             "by formula": reverse(REVERSE),
             "by loops over pairs": reverse(
-                "G = sum(d_bar[i] * jnp.outer(U[:, i], U[:, i].conj()) for i in range(n)) + 0 * U\n    for j in range(n):\n        for i in range(n):\n"
-                "            if i != j:\n                c = U[:, i].conj() @ U_bar[:, j] / (d[j] - d[i])\n"
-                "                G = G + c * jnp.outer(U[:, i], U[:, j].conj())\n    return 0.5 * (G + G.conj().T)"
+                "G = sum(d_bar[i] * jnp.outer(U[:, i], U[:, i].conj()) for i in range(n))\n"
+                "    G = G + 0 * U\n"
+                "    for j in range(n):\n"
+                "        for i in range(n):\n"
+                "            if i != j:\n"
+                "                c = U[:, i].conj() @ U_bar[:, j] / (d[j] - d[i])\n"
+                "                G = G + c * jnp.outer(U[:, i], U[:, j].conj())\n"
+                "    return 0.5 * (G + G.conj().T)"
             ),
         },
         "wrong": {
@@ -148,7 +197,9 @@ ANSWERS = {
             "diagonal matrix and mask": phases(),
             "from the complex gradient": phases(
                 "g = jax.grad(loss)(U)\n    return -jnp.sum((g * U).imag, axis=0)",
-                "rows = jnp.argmax(jnp.abs(U), axis=0)[None]\n    z = jnp.take_along_axis(U, rows, axis=0)\n    return U * z.conj() / jnp.abs(z)",
+                "rows = jnp.argmax(jnp.abs(U), axis=0)[None]\n"
+                "    z = jnp.take_along_axis(U, rows, axis=0)\n"
+                "    return U * z.conj() / jnp.abs(z)",
             ),
         },
         "wrong": {
@@ -162,16 +213,12 @@ ANSWERS = {
                 "return jax.grad(lambda p: loss(U * jnp.exp(1j * p)))(jnp.zeros(5))"
             ),
             "always zero": phases("return jnp.zeros(len(U))"),
-            "phase multiplied": phases(
-                fix="z = U[jnp.argmax(jnp.abs(U), axis=0), jnp.arange(len(U))]\n    return U * z / jnp.abs(z)"
-            ),
+            "phase multiplied": phases(fix=PIVOT + "return U * z / jnp.abs(z)"),
             "first entry": phases(fix="return U * jnp.exp(-1j * jnp.angle(U[0]))"),
             "modulus of all": phases(fix="return jnp.abs(U) + 0j"),
-            "divided by the entry": phases(
-                fix="z = U[jnp.argmax(jnp.abs(U), axis=0), jnp.arange(len(U))]\n    return U / z"
-            ),
+            "divided by the entry": phases(fix=PIVOT + "return U / z"),
             "phase detached": phases(
-                fix="z = U[jnp.argmax(jnp.abs(U), axis=0), jnp.arange(len(U))]\n    return U * jax.lax.stop_gradient(jnp.abs(z) / z)"
+                fix=PIVOT + "return U * jax.lax.stop_gradient(jnp.abs(z) / z)"
             ),
         },
     },
@@ -197,14 +244,17 @@ ANSWERS = {
             "sign": degenerate(projector=PROJECTOR.replace("d[i] - d[a]", "d[a] - d[i]")),
             "one term": degenerate(projector=PROJECTOR.replace("(X + X.T)", "X")),
             "through jax's eigh": degenerate(
-                projector="return jax.jvp(lambda A: (lambda u: u @ u.T)(jnp.linalg.eigh(A)[1][:, k:k + m]), (A,), (V,))[1]"
+                projector="return jax.jvp("
+                "lambda A: (lambda u: u @ u.T)(jnp.linalg.eigh(A)[1][:, k:k + m]), (A,), (V,))[1]"
             ),
             "first state of the block alone": degenerate(
                 projector=PROJECTOR.replace("for i in B:\n", "for i in B[:1]:\n")
             ),
             "masked after the division": degenerate(
-                projector="d, U = jnp.linalg.eigh(A)\n    inside = (jnp.arange(len(d)) >= k) & (jnp.arange(len(d)) < k + m)\n"
-                "    F = jnp.where(inside[None] & ~inside[:, None], 1 / (d[None] - d[:, None]), 0)\n"
+                projector="d, U = jnp.linalg.eigh(A)\n"
+                "    inside = (jnp.arange(len(d)) >= k) & (jnp.arange(len(d)) < k + m)\n"
+                "    gap = d[None] - d[:, None]\n"
+                "    F = jnp.where(inside[None] & ~inside[:, None], 1 / gap, 0)\n"
                 "    X = U @ (F * (U.T @ V @ U)) @ U.T\n    return X + X.T"
             ),
             "denominator forgotten": degenerate(
@@ -216,11 +266,10 @@ ANSWERS = {
         "right": {
             "another weight on ψψᵀ": second(),
             "matrix form and own iteration": second(
-                "d, U = jnp.linalg.eigh(H0)\n    c = U[:, 0] @ V @ U[:, 1:]\n    return -2 * jnp.dot(c * c, 1 / (d[1:] - d[0]))",
-                "project = lambda v: v - psi * (psi @ v)\n    b = -project(V @ psi)\n    x, r = 0 * b, b\n    p, q = r, r @ r\n"
-                "    for _ in range(len(psi) + 20):\n        Ap = project(matvec(p) - E * p)\n        a = q / jnp.maximum(p @ Ap, 1e-300)\n"
-                "        x, r = x + a * p, project(r - a * Ap)\n        new = r @ r\n        p, q = r + new / jnp.maximum(q, 1e-300) * p, new\n"
-                "        if q < 1e-28 * (b @ b):\n            break\n    return 2 * x @ V @ psi",
+                "d, U = jnp.linalg.eigh(H0)\n"
+                "    c = U[:, 0] @ V @ U[:, 1:]\n"
+                "    return -2 * jnp.dot(c * c, 1 / (d[1:] - d[0]))",
+                OWN_ITERATION,
             ),
         },
         "wrong": {
@@ -233,7 +282,9 @@ ANSWERS = {
             "sign of the solve": second(solve=SOLVE.replace("op, -b", "op, b")),
             "solve without factor two": second(solve=SOLVE.replace("return 2 *", "return")),
             "forms the matrix": second(
-                solve="n = len(psi)\n    H = jnp.stack([matvec(e) for _ in range(5) for e in jnp.eye(n)][:n])\n    return second_sum(H, V)"
+                solve="n = len(psi)\n"
+                "    H = jnp.stack([matvec(e) for _ in range(5) for e in jnp.eye(n)][:n])\n"
+                "    return second_sum(H, V)"
             ),
             "matrix from unit vectors": second(
                 solve="return second_sum(jnp.stack([matvec(e) for e in jnp.eye(len(psi))]), V)"
@@ -272,14 +323,20 @@ ANSWERS = {
                 "u, s, v = jax.lax.stop_gradient(top_singular(A))\n    e",
             ),
             "u and v swapped": TOP.replace("return A @ v / s, s, v", "return v, s, A @ v / s"),
-            "by svd": "# Exercise 4.6\ndef top_singular(A):\n    U, s, Vh = jnp.linalg.svd(A, full_matrices=False)\n    return U[:, 0], s[0], Vh[0]\n",
+            "by svd": (
+                "# Exercise 4.6\ndef top_singular(A):\n"
+                "    U, s, Vh = jnp.linalg.svd(A, full_matrices=False)\n"
+                "    return U[:, 0], s[0], Vh[0]\n"
+            ),
             "by eig": TOP.replace(
                 "    v = power(A)",
                 "    w, X = jnp.linalg.eig(A.T @ A)\n    v = unit(X[:, jnp.argmax(w.real)].real)",
             ),
             "by numpy's svd": TOP.replace(
                 "    v = power(A)",
-                "    v = jax.pure_callback(lambda A: np.linalg.svd(A)[2][0], jax.ShapeDtypeStruct(A.shape[1:], float), A, vmap_method='sequential')",
+                "    shape = jax.ShapeDtypeStruct(A.shape[1:], float)\n"
+                "    first = lambda A: np.linalg.svd(A)[2][0]\n"
+                "    v = jax.pure_callback(first, shape, A, vmap_method='sequential')",
             ),
             "unrolled, no reverse rule for u": TOP.replace("du = (e + A @ dv) / s", "du = e / s"),
         },
