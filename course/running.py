@@ -238,7 +238,7 @@ def execute_all(
     if left:
         report(f"{len(left)} notebooks to run, about {minutes(left, jobs)}")
     with ThreadPoolExecutor(jobs) as pool:
-        longest_first = sorted(left, key=left.get, reverse=True)
+        longest_first = sorted(left, key=lambda path: (left[path], path.stat().st_size))[::-1]
         running = {pool.submit(one, path): path for path in longest_first}
         for done in as_completed(running):
             path = running[done]
