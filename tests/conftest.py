@@ -83,11 +83,12 @@ def group(item) -> str:
     if "graded" in item.fixturenames:  # they look at one class, which is graded once
         return "class"
     if file in SLOW_FIRST or file == "test_browser":
-        return item.nodeid
+        return item.nodeid.split("@")[0]
     found = re.search("|".join(chapters("lectures")) or "none", item.nodeid)
     return found[0] if found else file
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
     order = {name: k for k, name in enumerate(SLOW_FIRST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
@@ -105,7 +106,7 @@ def used() -> float:
 def pytest_runtest_protocol(item, nextitem):
     before = used()
     result = yield
-    item.config.cpu_seconds[item.nodeid] = used() - before
+    item.config.cpu_seconds[item.nodeid.split("@")[0]] = used() - before
     if nextitem is None or group(nextitem) != group(item):
         forget()
     return result
