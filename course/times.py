@@ -120,4 +120,4 @@ def tables(only=(), root: Path = ROOT) -> list:
         lines.append(
             f"{budget.PLANNED} such chapters: about {expected:.0f} min ({budget.MINUTES} may be)"
         )
-    return [notebooks, slowest, *lines]
+    return [notebooks, slowest, *lines, *(f"over the budget: {told}" for told in overruns(only))]

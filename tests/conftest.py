@@ -112,6 +112,12 @@ def pytest_runtest_protocol(item, nextitem):
     return result
 
 
+def pytest_runtest_setup(item):
+    """A chapter is loaded before its test begins: within a traced function it could not be."""
+    if isinstance(chapter := getattr(item.module, "chapter", None), lazily):
+        chapter.scorecard  # noqa: B018
+
+
 def pytest_configure(config):
     config.cpu_seconds, config.largest, config.started = {}, 0.0, time.monotonic()
 
