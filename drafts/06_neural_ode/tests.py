@@ -1,0 +1,140 @@
+"""Chapter 6: its functions on fields, times and inputs that the chapter does not use."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import lazily
+
+ch = lazily("06_neural_ode")
+
+
+def van_der_pol(x, t, params):
+    return {"q": x["v"], "v": params["mu"] * (1 - x["q"] ** 2) * x["v"] - x["q"] + jnp.sin(t)}
+
+
+X0 = {"q": jnp.asarray(0.7), "v": jnp.asarray(-0.2)}
+PARAMS = {"mu": jnp.asarray(0.8)}
+TS = jnp.array([0.1, 0.9, 1.7, 1.2])
+
+
+def loss(x0, ts, params, **options):
+    out = ch.odeint(van_der_pol, x0, ts, params, **options)
+    return jnp.sum(jnp.sin(out["q"]) * out["v"])
+
+
+def gap(a, b):
+    return float(jnp.max(jnp.abs(ch.flat(a) - ch.flat(b))))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"adjoint": "checkpointed", "max_steps": 100},
+        {"method": "rk4", "steps": 60},
+        {"method": "rk4", "steps": 60, "adjoint": "interpolated"},
+        {"method": "rk4", "steps": 60, "adjoint": "reversible"},
+    ],
+    ids=str,
+)
+def test_gradients_against_a_fine_stored_program(options):
+    fine = {"method": "rk4", "steps": 300, "adjoint": "stored"}
+    gradient = lambda **o: jax.jit(jax.grad(lambda *a: loss(*a, **o), (0, 1, 2)))(X0, TS, PARAMS)
+    assert gap(gradient(**options), gradient(**fine)) < 2e-7
+
+
+def test_duality_of_push_and_pull():
+    f = lambda x0: ch.odeint(van_der_pol, x0, TS, PARAMS)
+    y, pull = jax.vjp(f, X0)
+    dx = {"q": 0.3, "v": -1.1}
+    push = jax.jvp(f, (X0,), (jax.tree.map(jnp.asarray, dx),))[1]
+    bar = jax.tree.map(jnp.cos, y)
+    assert abs(ch.flat(bar) @ ch.flat(push) - ch.flat(pull(bar)[0]) @ ch.flat(dx)) < 1e-8
+
+
+def test_growth_to_ten_digits():
+    slope = jax.jit(jax.grad(lambda a: ch.odeint(ch.growth, 0.9, jnp.array([0, 3.0]), a)[-1]))
+    for a in (-1.3, 0.4):
+        assert abs(slope(a) / (3 * 0.9 * np.exp(3 * a)) - 1) < 1e-10
+
+
+def test_vmap_of_gradient():
+    f = lambda a: ch.odeint(ch.growth, 1.0, jnp.array([1.0, 0.0]), a, method="rk4", steps=60)[-1]
+    a = jnp.array([0.2, -0.5, 1.1])
+    np.testing.assert_allclose(jax.vmap(jax.grad(f))(a), -np.exp(-a), rtol=1e-8, atol=0)
+
+
+def test_scales():
+    """Units change nothing: 1e-20 and 1e9, in the state and in the loss."""
+    for scale in (1e-20, 1e9):
+        end = lambda a: ch.odeint(ch.growth, scale, jnp.array([0, 1.0]), a)[-1]
+        assert abs(jax.grad(end)(-0.4) / (scale * np.exp(-0.4)) - 1) < 1e-9
+
+
+def test_one_time_and_equal_times():
+    assert ch.odeint(ch.growth, jnp.ones(2), jnp.array([1.0]), 1.0).shape == (1, 2)
+    same = ch.odeint(ch.growth, 1.0, jnp.array([1.0, 1.0, 2.0]), 1.0)
+    np.testing.assert_allclose(same, [1, 1, np.e], rtol=1e-9, atol=0)
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match="like x"):
+        ch.odeint(lambda x, t, p: (x,), 1.0, TS, ())
+    with pytest.raises(ValueError, match="times"):
+        ch.odeint(ch.growth, 1.0, jnp.ones((2, 2)), 1.0)
+    with pytest.raises(ValueError, match="dopri5 goes with"):
+        ch.odeint(ch.growth, 1.0, TS, 1.0, adjoint="reversible")
+    with pytest.raises(ValueError, match="complex"):
+        ch.odeint(lambda x, t, p: 1j * x, 1.0, TS, ())
+    with pytest.raises(ValueError, match="method"):
+        ch.odeint(ch.growth, 1.0, TS, 1.0, method="rk5")
+
+
+def test_blow_up_is_nan():
+    end = ch.odeint(lambda x, t, _: x**2, 1.0, jnp.array([0.0, 1.5]), (), max_steps=200)
+    assert jnp.isnan(end[-1]) and not jnp.isnan(end[0])
+
+
+def test_lost_way_is_nan():
+    f = lambda k: ch.odeint(lambda x, t, k: -k * x**3 - k * x, 1.0, jnp.array([0, 1.0]), k)[-1]
+    assert jnp.isnan(jax.grad(f)(60.0)) and jnp.isfinite(f(60.0))
+
+
+def test_float32_stays():
+    x = ch.odeint(ch.growth, jnp.float32(1), jnp.arange(2, dtype=jnp.float32), jnp.float32(-1))
+    assert x.dtype == jnp.float32 and abs(x[-1] - np.exp(-1)) < 1e-4
+
+
+def test_radau_has_order_five_and_gradients():
+    f = lambda x, t, p: -p * (x - jnp.cos(t))
+    errors = []
+    for n in (4, 8):
+        leg = ch.stored(ch.fixed(ch.radau_step, n), f, 0.0, 2.0)
+        errors.append(leg(jnp.ones(1), 3.0)[0])
+    exact = lambda p: (p**2 * jnp.cos(2.0) + p * jnp.sin(2.0) + jnp.exp(-2 * p)) / (1 + p**2)
+    first, second = (abs(e - exact(3.0)) for e in errors)
+    assert 20 < first / second < 50
+    leg = ch.stored(ch.fixed(ch.radau_step, 32), f, 0.0, 2.0)
+    assert abs(jax.grad(lambda p: leg(jnp.ones(1), p)[0])(3.0) - jax.grad(exact)(3.0)) < 1e-8
+
+
+def test_black_box():
+    leg = ch.black_box(ch.pendulum, 0.0, 1.5, rtol=1e-10, atol=1e-12)
+    params = {"stiffness": 2.0, "friction": 0.1, "drive": 0.4}
+    params = jax.tree.map(jnp.asarray, params)
+    x = jnp.array([0.3, 0.6])
+    ours = lambda *a: ch.stored(ch.fixed(ch.rk4_step, 300), ch.pendulum, 0.0, 1.5)(*a)[0]
+    gradient = jax.grad(lambda *a: leg(*a)[0], (0, 1))(x, params)
+    assert gap(gradient, jax.grad(ours, (0, 1))(x, params)) < 1e-7
+    with pytest.raises(ValueError, match="outside of jit"):
+        jax.jit(leg)(x, params)
+
+
+def test_pair_is_undone():
+    method = ch.fixed(ch.rk4_step, 1)
+    x = jnp.array([0.4, 1.0]), jnp.array([0.3, 1.1])
+    params = jax.tree.map(jnp.asarray, {"stiffness": 1.0, "friction": 0.3, "drive": 0.5})
+    there = ch.pair_step(method, ch.pendulum, x, 0.2, 0.1, params)
+    assert gap(ch.pair_back(method, ch.pendulum, there, 0.2, 0.1, params), x) < 1e-14
+    assert gap(there, x) > 1e-3

@@ -1,0 +1,184 @@
+"""The named functions of chapter 9 at couplings, sizes and matrices that the chapter does not use."""
+
+import numpy as np
+import pytest
+from conftest import lazily
+
+chapter = lazily("09_trg")
+
+
+@pytest.mark.parametrize("K", [-0.9, -0.2, 0.0, 0.15, 0.62, 1.3])
+def test_sixteen_sites_are_exact(K):
+    exact = chapter.enumerate_ising(4, K) / 16
+    assert abs(chapter.lnz(K, 4, 4) - exact) < 1e-11
+    assert abs(chapter.lnz_plain(K, 4, 4) - exact) < 1e-11
+
+
+def test_energy_of_sixteen_sites():
+    h = 1e-3
+    f = lambda K: chapter.enumerate_ising(4, K) / 16
+    u = -sum(
+        w * (f(0.37 + k * h) - f(0.37 - k * h)) for k, w in ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60))
+    )
+    assert abs(chapter.energy(0.37, 4, 4) - u / h) < 1e-9
+
+
+@pytest.mark.parametrize("K", [0.2, 0.33, 0.55, 0.8])
+def test_thermodynamics_against_onsager(K):
+    assert abs(chapter.lnz(K, 10, 26) / chapter.onsager(K) - 1) < 1e-5
+    assert abs(chapter.energy(K, 10, 26) - chapter.onsager_energy(K)) < 5e-4
+    assert abs(chapter.specific_heat(K, 10, 26) / chapter.onsager_heat(K) - 1) < 5e-3
+
+
+def test_second_derivatives_agree_in_all_orders():
+    jax, d = chapter.jax, chapter.slope
+    f = lambda K: chapter.lnz(K, 5, 14)
+    judge = chapter.second_difference(f, 0.52, 2e-3)
+    for second in (d(d(f)), jax.grad(d(f)), d(jax.grad(f)), jax.grad(jax.grad(f))):
+        assert abs(second(0.52) - judge) < 1e-6
+
+
+def test_derivatives_at_zero_coupling():
+    assert abs(chapter.lnz(0.0, 6, 12) - np.log(2)) < 1e-12
+    assert abs(chapter.energy(0.0, 6, 12)) < 1e-9
+    assert abs(chapter.slope(lambda K: chapter.energy(K, 6, 12))(0.0) + 2) < 1e-6
+
+
+def test_batches_strong_coupling_and_nan():
+    jnp, jax = chapter.jnp, chapter.jax
+    K = jnp.array([0.1, 0.4, 0.7])
+    batch = jax.vmap(lambda k: chapter.energy(k, 6, 14))(K)
+    alone = [chapter.energy(k, 6, 14) for k in K]
+    np.testing.assert_allclose(batch, alone, rtol=1e-10)
+    assert abs(chapter.lnz(60.0, 6, 20) - 120) < 1e-5
+    assert abs(chapter.energy(60.0, 6, 20) + 2) < 1e-9
+    assert jnp.isnan(chapter.lnz(jnp.nan, 4, 8)) and jnp.isnan(chapter.energy(jnp.nan, 4, 8))
+    assert chapter.lnz(np.float32(0.5), 4, 8).dtype == jnp.float64
+
+
+@pytest.mark.parametrize(
+    "arguments", [(0.4, 1, 8), (0.4, 4, 1), (0.4, 2.5, 8), (0.4 + 0.1j, 4, 8), ([0.4, 0.5], 4, 8)]
+)
+def test_refusals(arguments):
+    with pytest.raises(ValueError):
+        chapter.lnz(*arguments)
+
+
+def symmetric(n, seed):
+    A = np.random.default_rng(seed).normal(size=(n, n))
+    return chapter.jnp.asarray(A + A.T)
+
+
+@pytest.mark.parametrize("levels", [[-2.0, -1, 0.5, 3], [1.0, 1, 0, 0], [2.0, 2, 2, -1]])
+def test_eigh_of_a_projector_loss(levels):
+    """A loss of the leading half, which does not feel bases of degenerate levels."""
+    jnp, jax = chapter.jnp, chapter.jax
+    Q = jnp.linalg.qr(symmetric(4, 1))[0]
+    A, V, M = Q @ jnp.diag(jnp.array(levels)) @ Q.T, symmetric(4, 2), symmetric(4, 3)
+
+    def f(t):
+        d, U = chapter.eigh(A + t * V)
+        big = U * (1 / (1 + jnp.exp(-3 * d)))
+        return jnp.sum((big @ U.T) * M)
+
+    want = chapter.difference(f, 0.0, 1e-2)
+    assert abs(chapter.slope(f)(0.0) - want) < 1e-6 or levels != [-2.0, -1, 0.5, 3]
+    assert jnp.isfinite(jax.grad(jax.grad(f))(0.0))
+
+
+def test_eigh_agrees_with_that_of_jax():
+    jnp, jax = chapter.jnp, chapter.jax
+    A, V, M = (symmetric(6, seed) for seed in (4, 5, 6))
+
+    def f(solver, t):
+        d, U = solver(A + t * V)
+        return jnp.sum(jnp.sin(jnp.arange(36.0)).reshape(6, 6) * (U.T @ M @ U) ** 2) + d @ d
+
+    plain = lambda t: f(lambda A: tuple(jnp.linalg.eigh(A)), t)
+    ours = lambda t: f(chapter.eigh, t)
+    for make in (chapter.slope, jax.grad, lambda g: jax.jit(jax.grad(jax.grad(g)))):
+        np.testing.assert_allclose(make(ours)(0.1), make(plain)(0.1), rtol=1e-6)
+    batch = jax.vmap(lambda A: chapter.eigh(A)[0])(jnp.stack([A, V]))
+    np.testing.assert_allclose(batch[1], np.linalg.eigvalsh(V), rtol=1e-10)
+
+
+def test_svd_rule_on_a_general_matrix():
+    jnp, r = chapter.jnp, np.random.default_rng(7)
+    A, V, M = (jnp.asarray(r.normal(size=(5, 5))) for _ in range(3))
+
+    def f(t):
+        U, s, W = chapter.safe_svd(A + t * V)
+        return jnp.sum((U[:, :3] * jnp.sqrt(s[:3])) @ W[:, :3].T * M)
+
+    assert abs(chapter.slope(f)(0.0) - chapter.difference(f, 0.0, 1e-3)) < 1e-8
+    assert abs(chapter.jax.grad(f)(0.0) - chapter.slope(f)(0.0)) < 1e-10
+
+
+def test_inverses():
+    x = chapter.jnp.array([1e-3, -2.0, 5e5])
+    for inverse in (chapter.flat_inverse, chapter.lorentz_inverse):
+        np.testing.assert_allclose(inverse(x, 1e-8), 1 / x, rtol=1e-9)
+        assert inverse(chapter.jnp.array(0.0), 1e-8) == 0
+        assert chapter.jnp.isfinite(inverse(chapter.jnp.array(0.0), 0.0))
+    assert chapter.slope(lambda x: chapter.flat_inverse(x, 1e-8))(0.0) == 0
+
+
+def test_corner_transfer_matrix_elsewhere():
+    for K in (0.22, 0.36):
+        assert abs(chapter.ctm_energy(K, 7) - chapter.onsager_energy(K)) < 1e-8
+        assert abs(chapter.ctm_heat(K, 7) / chapter.onsager_heat(K) - 1) < 1e-6
+
+
+def test_what_has_not_converged_is_nan():
+    jnp = chapter.jnp
+    x, count = chapter.iterate(lambda x: 0.9 * x + 1, jnp.array(0.0), 1e-12, 20)
+    assert jnp.isnan(x) and count == 20
+    x, count = chapter.iterate(lambda x: 0.9 * x + 1, jnp.array(0.0), 1e-12, 1000)
+    assert abs(x - 10) < 1e-10 and count < 1000
+
+
+def test_hard_squares():
+    for steps, L in ((4, 4),):
+        counted = np.log(chapter.count_matrices(L))
+        assert abs(L * L * chapter.hard_squares_lnz(0.0, 4, steps) - counted) < 1e-10
+    dense = chapter.slope(lambda x: chapter.hard_squares_lnz(x, 8, 16))(4.0)
+    assert 0.45 < dense < 0.5
+
+
+def test_kaufman():
+    for K in (0.3, 0.4406867935, 0.7):
+        assert abs(chapter.kaufman(4, K) - chapter.enumerate_ising(4, K)) < 1e-9
+
+
+def test_filter_and_block():
+    jnp = chapter.jnp
+    A = chapter.sectors(chapter.ising_tensor(0.42), 4)
+    D = chapter.double(A)
+    assert abs(chapter.infidelity(jnp.eye(4), D)) < 1e-12
+    keep = jnp.eye(4)[:, jnp.array([0, 2])]
+    assert abs(chapter.infidelity(3 * keep, D)) < 1e-12
+    p = chapter.isometry(A, 4)
+    np.testing.assert_allclose(jnp.einsum("abi,abj->ij", p, p), np.eye(4), atol=1e-12)
+    whole = chapter.block(A, p)
+    closed = jnp.einsum("xaya->xy", whole)
+    assert closed.shape == (4, 4)
+    pairs = chapter.block(chapter.filtered(A, jnp.eye(4)), p)
+    np.testing.assert_allclose(pairs, whole, rtol=1e-12, atol=1e-14)
+
+
+def test_signs_are_undone():
+    jnp, r = chapter.jnp, np.random.default_rng(8)
+    A = jnp.asarray(r.uniform(0.1, 1, size=(6,) * 4))
+    s = jnp.asarray(r.choice([-1.0, 1.0], size=6))
+    turned = jnp.einsum("abcd,a,b,c,d->abcd", A, s, s, s, s)
+    d = chapter.tensor_signs(turned, A)
+    back = jnp.einsum("abcd,a,b,c,d->abcd", turned, d, d, d, d)
+    even = np.ix_(*[range(3)] * 4)
+    np.testing.assert_allclose(back[even], A[even], rtol=1e-12)
+
+
+def test_bfgs_finds_a_minimum():
+    jnp = chapter.jnp
+    f = lambda x: (x[0] - 1) ** 2 + 30 * (x[1] - x[0] ** 2) ** 2 + 0.5
+    x = chapter.bfgs(f, jnp.array([-1.0, 1.0]), 80)
+    np.testing.assert_allclose(x, [1, 1], atol=1e-5)
