@@ -114,8 +114,9 @@ def pytest_runtest_protocol(item, nextitem):
 
 def pytest_runtest_setup(item):
     """A chapter is loaded before its test begins: within a traced function it could not be."""
-    if isinstance(chapter := getattr(item.module, "chapter", None), lazily):
-        chapter.scorecard  # noqa: B018
+    for chapter in vars(item.module).values():
+        if isinstance(chapter, lazily):
+            chapter.scorecard  # noqa: B018
 
 
 def pytest_configure(config):
