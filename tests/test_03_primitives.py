@@ -21,8 +21,9 @@ def layers(x, theta):
     }
 
 
-THETA = {"w": jnp.asarray(0.2 * draw.normal(size=(3, 3))), "c": jnp.asarray(0.4)}
-X0 = {"a": jnp.zeros(3), "b": jnp.asarray(0.0)}
+# NumPy's arrays have 64 bits whether or not the chapter, which asks JAX for them, is loaded
+THETA = {"w": 0.2 * draw.normal(size=(3, 3)), "c": np.asarray(0.4)}
+X0 = {"a": np.zeros(3), "b": np.asarray(0.0)}
 
 
 def test_fixed_point_of_pytrees_to_second_order():
