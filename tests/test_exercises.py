@@ -128,34 +128,46 @@ def text(cell) -> str:
 
 @each_chapter
 def test_stubs_fail_cleanly(name):
-    verdicts = grade(path_of("exercises", name))
-    assert {v.verdict for v in verdicts} == {"not attempted"} and sum(
-        v.points for v in verdicts
-    ) == 0
-
-
-def submission(name, kind, path):
-    """An exercise notebook filled with the last kept answer of one kind to each exercise."""
-    notebook = copy.deepcopy(pristine(name))
-    for cell in notebook.cells:
+    """Each stub's first check says that the exercise is to do; the grader calls them untouched."""
+    for cell in pristine(name).cells:
         if "solution" in tags(cell):
-            cell.source = next(iter(answers(name)[exercise_of(cell)][kind].values()))
-    write(notebook, path)
-    return path
+            number = exercise_of(cell)
+            with pytest.raises(NotImplementedError, match=f"^Exercise {number}$"):
+                warm.run(name, number, cell.source)
+    verdicts = grade(path_of("exercises", name))
+    assert {v.verdict for v in verdicts} == {"not attempted"}
+    assert sum(v.points for v in verdicts) == 0
 
 
 @each_chapter
-def test_right_answers_through_the_whole_grader(name, tmp_path):
-    verdicts = grade(submission(name, "right", tmp_path / f"{name}.ipynb"))
-    assert [v for v in verdicts if v.verdict != "passed"] == []
-    assert all(v.points == v.possible > 0 and v.name for v in verdicts)
+def test_a_sample_through_the_whole_grader(name, tmp_path):
+    """Kept answers, wrong ones to the first exercise of each kernel and right ones to the rest."""
+    notebook = copy.deepcopy(pristine(name))
+    solutions = [cell for cell in notebook.cells if "solution" in tags(cell)]
+    wrong = {0, (len(solutions) + 1) // 2}
+    for k, cell in enumerate(solutions):
+        kept = answers(name)[exercise_of(cell)]["wrong" if k in wrong else "right"]
+        cell.source = next(iter(kept.values()))
+    write(notebook, tmp_path / f"{name}.ipynb")
+    verdicts = grade(tmp_path / f"{name}.ipynb")
+    for k, v in enumerate(verdicts):
+        assert v.name and v.possible > 0
+        if k in wrong:
+            assert v.verdict == "failed" and v.points == 0 and len(v.reason) > 10, v
+        else:
+            assert v.verdict == "passed" and v.points == v.possible, v
 
 
 @each_chapter
-def test_wrong_answers_through_the_whole_grader(name, tmp_path):
-    verdicts = grade(submission(name, "wrong", tmp_path / f"{name}.ipynb"))
-    assert [v for v in verdicts if v.verdict != "failed"] == []
-    assert all(v.points == 0 and len(v.reason) > 10 for v in verdicts)
+def test_printed_numbers_differ_from_seed_to_seed(name, monkeypatch):
+    for number in answers(name):
+        printed = []
+        for seed in ("0", "20261124"):  # as above, where what was printed has been kept
+            monkeypatch.setenv("COURSE_SEED", seed)
+            printed.append(warm.expected(name, number, seed))
+        assert printed[0] != printed[1], (
+            f"exercise {number} prints the same whatever its inputs: a stored output would pass"
+        )
 
 
 def test_solution_cells_are_not_empty_stubs():
