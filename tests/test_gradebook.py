@@ -234,8 +234,8 @@ def test_bad_input_gets_a_sentence(tmp_path):
         )
 
 
-# A class -----------------------------------------------------------------------------------------
-# -------------------
+# A class, graded once: the tests test_class_… run in one process
+# ------------------------------------------------------------------------------------------------
 
 SAMPLE = [
     "stored output printed",
@@ -315,7 +315,7 @@ def graded(tmp_path_factory):
     return folder, table(folder / "grades.csv"), done.stdout
 
 
-def test_odd_submissions_are_graded(graded):
+def test_class_of_odd_submissions(graded):
     _, rows, _ = graded
     for student in (
         "right",
@@ -341,7 +341,7 @@ def test_odd_submissions_are_graded(graded):
     assert all(r["reason"] for r in rows if r["verdict"] not in ("passed", "not attempted"))
 
 
-def test_attacks_get_nothing_and_harm_nobody(graded):
+def test_class_with_attacks_is_unharmed(graded):
     _, rows, told = graded
     for row in rows:
         if row["student"].startswith("attack "):
@@ -352,7 +352,7 @@ def test_attacks_get_nothing_and_harm_nobody(graded):
     assert ("sandbox" in told) == CONFINED
 
 
-def test_what_is_written(graded):
+def test_class_has_its_tables_and_pages(graded):
     folder, rows, _ = graded
     assert len(json.loads((folder / "grades.json").read_text())) == len(rows)
     summary = (folder / "grades-summary.html").read_text()
@@ -367,7 +367,7 @@ def test_what_is_written(graded):
     assert (folder / "grades-journal.jsonl").stat().st_mode & 0o077 == 0
 
 
-def test_nothing_is_graded_twice(graded):
+def test_class_is_not_graded_twice(graded):
     folder, rows, _ = graded
     before = (folder / "grades-journal.jsonl").read_text()
     done = gradebook(folder / "class", folder / "grades.csv")
