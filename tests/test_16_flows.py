@@ -91,7 +91,7 @@ def test_precision_follows_the_input_and_what_does_not_fit_is_refused():
     np.testing.assert_allclose(chapter.forward(params, [1, 1, 1])[0], x, rtol=1e-6)
     with pytest.raises(ValueError, match="vmap"):
         chapter.forward(params, jnp.ones((5, 3)))
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="no sample"):
         chapter.log_prob(params, jnp.ones(6))
     with pytest.raises(ValueError, match="block"):
         chapter.forward(params, jnp.ones(3), chapter.spline())
@@ -153,9 +153,10 @@ def test_training_lowers_both_losses_to_a_known_value():
         (chapter.likelihood_loss(chapter.affine, 128), data, entropy),
         (chapter.energy_loss(energy, chapter.affine, 2, 128), 1.0, -lnz),
     ):
-        state = (start, chapter.adam(300, 1e-2).init(start))
-        _, values = chapter.some_steps(loss, 300, 300, 1e-2, state, KEY, 0, extra)
+        _, values = chapter.fit(loss, start, KEY, extra, 300, 1e-2)
         assert values[0] > floor + 0.2 and abs(values[-50:].mean() - floor) < 0.04
+    with pytest.raises(FloatingPointError):
+        chapter.fit(lambda params, *_: jnp.log(-jnp.ones(())), start, KEY, data, 3)
 
 
 def test_weights_of_known_distributions():
