@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import lazily
 from scipy.integrate import quad
+from scipy.signal import lfilter
 
 chapter = lazily("16_flows")
 KEY = jax.random.key(77)
@@ -180,27 +181,48 @@ def test_weights_of_known_distributions():
 
 
 def test_metropolis_has_the_right_stationary_distribution():
-    """Three kinds of proposals with known weights: the shares in the chain are those of q w."""
-    kinds = jax.random.choice(KEY, 3, (200_000,), p=jnp.array([0.5, 0.3, 0.2]))
-    log_w = jnp.log(jnp.array([1.0, 3.0, 0.2]))[kinds]
-    state, accepted = chapter.metropolis(jax.random.key(6), log_w)
-    p = np.array([0.5, 0.9, 0.04]) / 1.44
-    shares = np.bincount(kinds[state], minlength=3) / len(kinds)
-    np.testing.assert_allclose(shares, p, atol=6e-3)
+    """Three kinds of proposals with known weights: the shares in many chains are those of q w, and
+    scatter as the transition matrix says and as `blocked_error` estimates. No key is special: the
+    bounds are four standard deviations of the mean and of the scatter of 64 chains."""
     w, q = np.array([1.0, 3.0, 0.2]), np.array([0.5, 0.3, 0.2])
-    exact = sum(p[i] * q[j] * min(1, w[j] / w[i]) for i in range(3) for j in range(3))
-    assert abs(accepted - exact) < 6e-3
+    p = q * w / (q @ w)
+    n, chains = 10_000, 64
+    P = q * np.minimum(1, w / w[:, None])  # P[i, j]: to another kind j
+    rate = p @ P.sum(1)
+    P = P + np.diag(1 - P.sum(1))
+    f = np.array([0, 1, 0]) - p[1]
+    solved = np.linalg.solve(np.eye(3) - P + p, f)
+    exact = np.sqrt((2 * (p * f) @ solved - (p * f) @ f) / n)
+
+    @jax.jit
+    @jax.vmap
+    def one(key):
+        key_q, key_u = jax.random.split(key)
+        kinds = jax.random.choice(key_q, 3, (n,), p=q)
+        state, accepted = chapter.metropolis(key_u, jnp.log(w)[kinds])
+        heavy = (kinds[state] == 1).astype(float)
+        return heavy.mean(), chapter.blocked_error(heavy), accepted, kinds[state] == 2
+
+    share, error, accepted, light = one(jax.random.split(KEY, chains))
+    z = (share - p[1]) / exact
+    assert abs(z.mean()) < 4 / chains**0.5 and abs(z.std() - 1) < 4 / (2 * chains) ** 0.5
+    assert abs(error.mean() / exact - 1) < 0.06
+    assert abs(accepted.mean() - rate) < 4 * accepted.std() / chains**0.5
+    assert abs(light.mean() - p[2]) < 4 * light.mean(1).std() / chains**0.5
     state, _ = chapter.metropolis(KEY, jnp.array([0.0, jnp.nan, -jnp.inf, 5.0]))
     assert state.tolist() == [0, 0, 0, 3]
 
 
 def test_blocked_error_of_an_autoregressive_series():
-    noise = np.random.default_rng(1).normal(size=200_000)
-    series = np.zeros(len(noise))
-    for n in range(1, len(noise)):
-        series[n] = 0.8 * series[n - 1] + noise[n]
-    exact = 1 / (1 - 0.8) / np.sqrt(len(noise))
-    assert abs(chapter.blocked_error(jnp.asarray(series)) / exact - 1) < 0.25
+    def series(memory, n):
+        noise = np.random.default_rng(1).normal(size=n)
+        return lfilter([1], [1, -memory], noise)
+
+    exact = 1 / (1 - 0.8) / np.sqrt(200_000)
+    assert abs(chapter.blocked_error(jnp.asarray(series(0.8, 200_000))) / exact - 1) < 0.25
+    assert jnp.isnan(chapter.blocked_error(jnp.asarray(series(0.9995, 20_000))))
+    assert jnp.isnan(chapter.blocked_error(jnp.full(20_000, 3.7)))
+    assert jnp.isnan(chapter.blocked_error(jnp.arange(50.0)))
 
 
 @pytest.mark.parametrize("sigma", [0.15, 0.4, 1.1])
