@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import lazily
 from scipy.integrate import quad
+from scipy.signal import lfilter
 
 chapter = lazily("16_flows")
 KEY = jax.random.key(77)
@@ -19,8 +20,7 @@ def block_of(name):
     }[name]()
 
 
-@pytest.mark.parametrize("name", ["affine", "spline", "circle"])
-@pytest.mark.parametrize("dim", [1, 2, 3, 6])
+@pytest.mark.parametrize("name, dim", [("affine", 1), ("affine", 6), ("spline", 3), ("circle", 2)])
 def test_log_determinants_and_inversion(name, dim):
     block = block_of(name)
     params = chapter.init_flow(KEY, dim, layers=3, width=8, block=block, scale=1.5)
@@ -46,7 +46,7 @@ def test_log_determinants_and_inversion(name, dim):
 
 
 def test_a_new_flow_is_the_identity_and_every_coordinate_can_move():
-    for dim in (1, 2, 5, 64):
+    for dim in (1, 5):
         params = chapter.init_flow(KEY, dim, layers=2, width=4)
         z = jax.random.normal(KEY, (dim,))
         x, log_det = chapter.forward(params, z)
@@ -67,7 +67,6 @@ def test_log_prob_is_that_of_a_normalised_density():
         again = chapter.log_probs(params, x, block)
         np.testing.assert_allclose(own, again, atol=1e-9)
 
-    check(chapter.affine)
     check(chapter.spline(5, 4.0))
 
 
@@ -91,7 +90,7 @@ def test_precision_follows_the_input_and_what_does_not_fit_is_refused():
     np.testing.assert_allclose(chapter.forward(params, [1, 1, 1])[0], x, rtol=1e-6)
     with pytest.raises(ValueError, match="vmap"):
         chapter.forward(params, jnp.ones((5, 3)))
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="no sample"):
         chapter.log_prob(params, jnp.ones(6))
     with pytest.raises(ValueError, match="block"):
         chapter.forward(params, jnp.ones(3), chapter.spline())
@@ -104,15 +103,22 @@ def test_precision_follows_the_input_and_what_does_not_fit_is_refused():
     assert jnp.isnan(chapter.log_prob(params, jnp.array([0.0, jnp.nan, 0.0])))
 
 
-def test_far_away_points_come_back():
-    for block in (chapter.affine, chapter.spline()):
-        params = chapter.init_flow(KEY, 2, layers=4, width=8, block=block, scale=1.0)
-        for size in (1e-20, 1e3, 1e9):
-            z = size * jnp.array([1.0, -0.7])
-            x, _ = chapter.forward(params, z, block)
-            back, _ = chapter.inverse(params, x, block)
-            assert jnp.max(jnp.abs(back - z)) < 1e-8 * max(size, 1)
-            assert jnp.isfinite(chapter.log_prob(params, x, block))
+@pytest.mark.parametrize("name", ["affine", "spline"])
+def test_far_away_points_come_back(name):
+    block = block_of(name)
+    params = chapter.init_flow(KEY, 2, layers=4, width=8, block=block, scale=1.0)
+    size = jnp.array([1e-20, 1e3, 1e9])[:, None]
+    z = size * jnp.array([1.0, -0.7])
+
+    @jax.jit
+    @jax.vmap
+    def there_and_back(z):
+        x, _ = chapter.forward(params, z, block)
+        return *chapter.inverse(params, x, block), chapter.log_prob(params, x, block)
+
+    back, _, log_q = there_and_back(z)
+    assert (jnp.abs(back - z) < 1e-8 * jnp.maximum(size, 1)).all()
+    assert jnp.isfinite(log_q).all()
 
 
 def test_spline_is_increasing_and_inverted_at_extreme_numbers():
@@ -129,13 +135,13 @@ def test_spline_is_increasing_and_inverted_at_extreme_numbers():
     np.testing.assert_allclose(jnp.log(slope), log_slope, atol=1e-9)
 
 
-@pytest.mark.parametrize("dim", [1, 2, 5])
+@pytest.mark.parametrize("dim", [1, 5])
 def test_autoregressive(dim):
     weights = chapter.init_autoregressive(KEY, dim, width=12, scale=1.0)
     z = jax.random.normal(KEY, (dim,))
-    x, log_det = chapter.autoregressive_forward(weights, z)
+    x, log_det = jax.jit(chapter.autoregressive_forward)(weights, z)
     back, log_back = chapter.autoregressive_inverse(weights, x)
-    J = jax.jacfwd(lambda z: chapter.autoregressive_forward(weights, z)[0])(z)
+    J = jax.jit(jax.jacfwd(lambda z: chapter.autoregressive_forward(weights, z)[0]))(z)
     np.testing.assert_allclose(back, z, atol=1e-11)
     np.testing.assert_allclose([log_det, -log_back], jnp.linalg.slogdet(J)[1], atol=1e-11)
     assert jnp.max(jnp.abs(jnp.triu(J, 1))) == 0
@@ -153,9 +159,10 @@ def test_training_lowers_both_losses_to_a_known_value():
         (chapter.likelihood_loss(chapter.affine, 128), data, entropy),
         (chapter.energy_loss(energy, chapter.affine, 2, 128), 1.0, -lnz),
     ):
-        state = (start, chapter.adam(300, 1e-2).init(start))
-        _, values = chapter.some_steps(loss, 300, 300, 1e-2, state, KEY, 0, extra)
+        _, values = chapter.fit(loss, start, KEY, extra, 300, 1e-2)
         assert values[0] > floor + 0.2 and abs(values[-50:].mean() - floor) < 0.04
+    with pytest.raises(FloatingPointError):
+        chapter.fit(lambda params, *_: jnp.log(-jnp.ones(())), start, KEY, data, 3)
 
 
 def test_weights_of_known_distributions():
@@ -174,27 +181,48 @@ def test_weights_of_known_distributions():
 
 
 def test_metropolis_has_the_right_stationary_distribution():
-    """Three kinds of proposals with known weights: the shares in the chain are those of q w."""
-    kinds = jax.random.choice(KEY, 3, (200_000,), p=jnp.array([0.5, 0.3, 0.2]))
-    log_w = jnp.log(jnp.array([1.0, 3.0, 0.2]))[kinds]
-    state, accepted = chapter.metropolis(KEY, log_w)
-    p = np.array([0.5, 0.9, 0.04]) / 1.44
-    shares = np.bincount(kinds[state], minlength=3) / len(kinds)
-    np.testing.assert_allclose(shares, p, atol=6e-3)
+    """Three kinds of proposals with known weights: the shares in many chains are those of q w, and
+    scatter as the transition matrix says and as `blocked_error` estimates. No key is special: the
+    bounds are four standard deviations of the mean and of the scatter of 64 chains."""
     w, q = np.array([1.0, 3.0, 0.2]), np.array([0.5, 0.3, 0.2])
-    exact = sum(p[i] * q[j] * min(1, w[j] / w[i]) for i in range(3) for j in range(3))
-    assert abs(accepted - exact) < 6e-3
+    p = q * w / (q @ w)
+    n, chains = 10_000, 64
+    P = q * np.minimum(1, w / w[:, None])  # P[i, j]: to another kind j
+    rate = p @ P.sum(1)
+    P = P + np.diag(1 - P.sum(1))
+    f = np.array([0, 1, 0]) - p[1]
+    solved = np.linalg.solve(np.eye(3) - P + p, f)
+    exact = np.sqrt((2 * (p * f) @ solved - (p * f) @ f) / n)
+
+    @jax.jit
+    @jax.vmap
+    def one(key):
+        key_q, key_u = jax.random.split(key)
+        kinds = jax.random.choice(key_q, 3, (n,), p=q)
+        state, accepted = chapter.metropolis(key_u, jnp.log(w)[kinds])
+        heavy = (kinds[state] == 1).astype(float)
+        return heavy.mean(), chapter.blocked_error(heavy), accepted, kinds[state] == 2
+
+    share, error, accepted, light = one(jax.random.split(KEY, chains))
+    z = (share - p[1]) / exact
+    assert abs(z.mean()) < 4 / chains**0.5 and abs(z.std() - 1) < 4 / (2 * chains) ** 0.5
+    assert abs(error.mean() / exact - 1) < 0.06
+    assert abs(accepted.mean() - rate) < 4 * accepted.std() / chains**0.5
+    assert abs(light.mean() - p[2]) < 4 * light.mean(1).std() / chains**0.5
     state, _ = chapter.metropolis(KEY, jnp.array([0.0, jnp.nan, -jnp.inf, 5.0]))
     assert state.tolist() == [0, 0, 0, 3]
 
 
 def test_blocked_error_of_an_autoregressive_series():
-    noise = np.random.default_rng(1).normal(size=200_000)
-    series = np.zeros(len(noise))
-    for n in range(1, len(noise)):
-        series[n] = 0.8 * series[n - 1] + noise[n]
-    exact = 1 / (1 - 0.8) / np.sqrt(len(noise))
-    assert abs(chapter.blocked_error(jnp.asarray(series)) / exact - 1) < 0.25
+    def series(memory, n):
+        noise = np.random.default_rng(1).normal(size=n)
+        return lfilter([1], [1, -memory], noise)
+
+    exact = 1 / (1 - 0.8) / np.sqrt(200_000)
+    assert abs(chapter.blocked_error(jnp.asarray(series(0.8, 200_000))) / exact - 1) < 0.25
+    assert jnp.isnan(chapter.blocked_error(jnp.asarray(series(0.9995, 20_000))))
+    assert jnp.isnan(chapter.blocked_error(jnp.full(20_000, 3.7)))
+    assert jnp.isnan(chapter.blocked_error(jnp.arange(50.0)))
 
 
 @pytest.mark.parametrize("sigma", [0.15, 0.4, 1.1])

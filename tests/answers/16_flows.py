@@ -197,6 +197,18 @@ ANSWERS = {
                 ),
                 BACK,
             ),
+            "differences": tails(
+                THERE.replace(
+                    "return jnp.sinh(u), ",
+                    "e = 1e-4 * jnp.maximum(1, jnp.abs(z))\n"
+                    "    f = lambda z: jnp.sinh(jnp.exp(s) * jnp.arcsinh(z) + t)\n"
+                    "    return f(z), jnp.log((f(z + e) - f(z - e)) / (2 * e))  # ",
+                ),
+                BACK,
+            ),
+            "logarithm that cancels": tails(
+                THERE, BACK.replace("jnp.arcsinh(x)", "jnp.log(x + jnp.sqrt(x**2 + 1))")
+            ),
             "one sum": tails(THERE + ".sum()", BACK),
             "inverse in the wrong order": tails(
                 THERE,
@@ -243,6 +255,9 @@ ANSWERS = {
             "one dimension's norm": shifts(
                 bound=BOUND.replace("np.log(2 * np.pi)", "np.log(2 * np.pi) / 2")
             ),
+            "normal distributions only": shifts(
+                bound="v = jnp.exp(-jnp.max(log_p)) / (2 * jnp.pi)\n    return v - 1 - jnp.log(v)"
+            ),
             "always zero": shifts(bound="return 0.0"),
         },
     },
@@ -260,8 +275,8 @@ ANSWERS = {
             "equal weights": two(PREDICT.replace("a * (2 * w - 1)", "0.0")),
             "variance for deviation": two(PREDICT.replace("** 0.5", "")),
             "width of the humps forgotten": two(
-                PREDICT.replace("(1 + a**2 - m**2)", "(a**2 - m**2) ")
-            ).replace("** 0.5", "** 0.5 * 0.9"),
+                PREDICT.replace("(1 + a**2 - m**2)", "(a**2 - m**2)")
+            ),
             "ln 2 for all weights": two(PREDICT.replace("-np.log(W)", "np.log(2)")),
             "value of the other hump": two(
                 PREDICT.replace("w if hump == 1 else 1 - w", "1 - w if hump == 1 else w")
@@ -276,9 +291,8 @@ ANSWERS = {
                 PREDICT, FIT.replace("jnp.exp(log_w - log_w.max())", "log_w - log_w.min()")
             ),
             "no weights": two(PREDICT, "return x.mean(0), jnp.cov(x.T)"),
-            "second moment": two(PREDICT, FIT.replace(" - jnp.outer(m, m)", "")).replace(
-                "x, x)", "x, x) * 1.3"
-            ),
+            "second moment": two(PREDICT, FIT.replace(" - jnp.outer(m, m)", "")),
+            "diagonal alone": two(PREDICT, FIT + " * jnp.eye(2)"),
             "covariance not weighted": two(
                 PREDICT,
                 FIT.replace("jnp.einsum('n,ni,nj->ij', w, x, x) - jnp.outer(m, m)", "jnp.cov(x.T)"),
@@ -337,6 +351,17 @@ ANSWERS = {
                 inverse=UNMIX.replace(
                     TWO_SOLVES,
                     "return jnp.linalg.inv(L @ U) @ v",
+                )
+            ),
+            "product of matrices": mix(MIX.replace("L @ (U @ z)", "L @ U @ z")),
+            "pseudoinverse": mix(
+                inverse=UNMIX.replace(TWO_SOLVES, "return jnp.linalg.pinv(L @ U) @ v")
+            ),
+            "two inverse matrices": mix(
+                inverse=UNMIX.replace(
+                    TWO_SOLVES,
+                    "A = solve_triangular(L, jnp.eye(n), lower=True)\n"
+                    "    return solve_triangular(U, jnp.eye(n)) @ (A @ v)",
                 )
             ),
             "order not undone": mix(
