@@ -68,7 +68,7 @@ def test_vmap_of_gradient():
 def test_scales():
     """Units change nothing: 1e-20 and 1e9, in the state and in the loss."""
     for scale in (1e-20, 1e9):
-        end = lambda a: ch.odeint(ch.growth, scale, jnp.array([0, 1.0]), a)[-1]
+        end = lambda a, scale=scale: ch.odeint(ch.growth, scale, jnp.array([0, 1.0]), a)[-1]
         assert abs(jax.grad(end)(-0.4) / (scale * np.exp(-0.4)) - 1) < 1e-9
 
 
@@ -138,3 +138,44 @@ def test_pair_is_undone():
     there = ch.pair_step(method, ch.pendulum, x, 0.2, 0.1, params)
     assert gap(ch.pair_back(method, ch.pendulum, there, 0.2, 0.1, params), x) < 1e-14
     assert gap(there, x) > 1e-3
+
+
+def test_reversible_way_that_is_lost_is_nan():
+    """Friction (kT = 48) rubs out what rounding left; stored states do not mind."""
+    f = lambda x, t, k: jnp.stack([x[1], -k * x[1] + jnp.sin(x[0])])
+    x0 = jnp.array([0.3, 1.0])
+    ts = jnp.array([0.0, 3.0])
+    options = {"method": "rk4", "steps": 300}
+    end = lambda k, way: ch.odeint(f, x0, ts, k, adjoint=way, **options)[-1, 0]
+    assert jnp.isnan(jax.grad(end)(16.0, "reversible"))
+    assert jnp.isnan(jax.grad(end)(16.0, "backsolve"))
+    kept = [jax.grad(end)(16.0, way) for way in ("stored", "checkpointed", "interpolated")]
+    assert abs(kept[1] / kept[0] - 1) < 1e-12 and abs(kept[2] / kept[0] - 1) < 1e-5
+
+
+@pytest.mark.parametrize("adjoint", ["backsolve", "reversible"])
+def test_memory_does_not_grow(adjoint):
+    """But for the list of step sizes, eight bytes a step."""
+    params = ch.init_network(jax.random.key(0), (3, 16, 3))
+    x = jnp.ones((10, 3))
+
+    def size(steps):
+        options = {"method": "rk4", "steps": steps, "adjoint": adjoint}
+        ts = jnp.array([0.0, 0.5])
+        loss = lambda x, p: jnp.sum(ch.odeint(ch.network, x, ts, p, **options)[-1] ** 2)
+        return ch.temporary_bytes(jax.jit(jax.grad(loss, (0, 1))).lower(x, params).compile())
+
+    assert size(1000) - size(10) <= 8 * 990
+
+
+def test_a_step_of_ones_own():
+    """The midpoint method, and Radau through `odeint`."""
+
+    def midpoint(f, x, t, h, params):
+        return x + h * f(x + h / 2 * f(x, t, params), t + h / 2, params)
+
+    ts = jnp.array([0.0, 1.0])
+    for step, steps, rtol in ((midpoint, 400, 1e-5), (ch.radau_step, 20, 1e-9)):
+        options = {"method": step, "steps": steps, "adjoint": "stored"}
+        end = lambda a, o=options: ch.odeint(ch.growth, jnp.ones(1), ts, a, **o)[-1, 0]
+        assert abs(jax.grad(end)(-0.7) / np.exp(-0.7) - 1) < rtol
