@@ -98,7 +98,7 @@ def test_blow_up_is_nan():
 
 
 def test_lost_way_is_nan():
-    """exp(−60) of the start is left in the end, beside a cosine."""
+    """exp(-60) of the start is left in the end, beside a cosine."""
     f = lambda k: ch.odeint(lambda x, t, k: -k * (x - jnp.cos(t)), 2.0, jnp.array([0, 1.0]), k)[-1]
     assert jnp.isnan(jax.grad(f)(60.0)) and jnp.isfinite(f(60.0))
 
