@@ -4,7 +4,7 @@ VENV ?= .venv
 PORT ?= 8000
 RUN = $(VENV)/bin/python -m
 
-PYTEST = $(RUN) pytest -n logical --dist loadgroup
+PYTEST = $(RUN) pytest -n logical
 ROOMS = tests/test_lectures.py tests/test_exercises.py tests/test_mutants.py tests/test_[0-9]*.py
 export ONLY
 
@@ -50,7 +50,7 @@ test-grader: $(VENV)/ready-dev    ## every kept answer and every attack through 
 test-colab:                ## run every notebook on Colab's versions (wants Python 3.13)
 	@$(MAKE) --no-print-directory VENV=.venv-colab CONSTRAINTS="-c constraints-colab.txt" .venv-colab/ready-dev
 	@COURSE_BUILD=_build-colab .venv-colab/bin/python -m course execute
-	@COURSE_BUILD=_build-colab .venv-colab/bin/python -m pytest -n logical --dist loadgroup $(ROOMS) $(if $(ONLY),-k "$(ONLY)")
+	@COURSE_BUILD=_build-colab .venv-colab/bin/python -m pytest -n logical $(ROOMS) $(if $(ONLY),-k "$(ONLY)")
 
 bench: $(VENV)/ready-dev   ## measure against the peers (installs them first)
 	@$(RUN) pip install -q -r benchmarks/requirements.txt

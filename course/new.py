@@ -93,7 +93,7 @@ LECTURE = [
     ("reading", "## Further reading\n\nBooks and papers, with citations."),
 ]
 SOLUTION = [
-    ("title", "# {n}. Exercises: title of the chapter"),
+    ("title", "# {n}. Solutions: title of the chapter"),
     ("badge", "Open in Colab"),
     ("setup", "setup", ""),
     ("given", "given", "", {"course": {"given": ["f"]}}),

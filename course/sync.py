@@ -60,6 +60,8 @@ def exercises_from(solution, name: str, colab: str):
     notebook.cells = [
         c for c in notebook.cells if not (c.cell_type == "markdown" and "solution" in tags(c))
     ]
+    for cell in notebook.cells[:1]:
+        cell.source = cell.source.replace(". Solutions: ", ". Exercises: ", 1)
     for cell in notebook.cells:
         if cell.cell_type == "code" and "solution" in tags(cell):
             cell.source = stub(cell.source)

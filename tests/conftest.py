@@ -77,23 +77,33 @@ def copy_of_the_course(tmp_path) -> Path:
 # How the suite runs ---------------------------------------------------------------------------
 
 
-def group(item) -> str:
-    """The chapter of a test, whose tests share a process; else the test is on its own."""
-    file = item.path.stem
-    if "graded" in item.fixturenames:  # they look at one class, which is graded once
+def group(nodeid: str) -> str:
+    """The tests that share a process: those of a chapter, or of the class that is graded once."""
+    file, _, test = nodeid.partition("::")
+    if test.startswith("test_class_"):
         return "class"
-    if file in SLOW_FIRST or file == "test_browser":
-        return item.nodeid.split("@")[0]
-    found = re.search("|".join(chapters("lectures")) or "none", item.nodeid)
+    if Path(file).stem in (*SLOW_FIRST, "test_browser"):
+        return nodeid
+    found = re.search("|".join(chapters("lectures")) or "none", nodeid)
     return found[0] if found else file
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
     order = {name: k for k, name in enumerate(SLOW_FIRST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """`group` decides, and not xdist's own marks, which pytest 9.2 loses without a word."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group(nodeid)
+
+    config.option.loadscopereorder = False  # slow ones first, and not the largest groups
+    return ByGroup(config, log)
 
 
 def used() -> float:
@@ -106,8 +116,8 @@ def used() -> float:
 def pytest_runtest_protocol(item, nextitem):
     before = used()
     result = yield
-    item.config.cpu_seconds[item.nodeid.split("@")[0]] = used() - before
-    if nextitem is None or group(nextitem) != group(item):
+    item.config.cpu_seconds[item.nodeid] = used() - before
+    if nextitem is None or group(nextitem.nodeid) != group(item.nodeid):
         forget()
     return result
 
@@ -140,5 +150,8 @@ def pytest_sessionfinish(session):
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error):
     output = getattr(node, "workeroutput", {})
-    node.config.cpu_seconds |= output.get("cpu_seconds", {})
+    ran = output.get("cpu_seconds", {})
+    if twice := {group(test) for test in ran} & {group(test) for test in node.config.cpu_seconds}:
+        raise RuntimeError(f"in two processes: {', '.join(twice)}")
+    node.config.cpu_seconds |= ran
     node.config.largest = max(node.config.largest, output.get("largest", 0.0))

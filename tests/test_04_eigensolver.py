@@ -54,8 +54,7 @@ def second(f, A, V):
     return jax.jit(lambda A: [pair(A) for pair in pairs])(A)
 
 
-@pytest.mark.parametrize("kind", [float, complex])
-@pytest.mark.parametrize("n", [1, 2, 23])
+@pytest.mark.parametrize("n, kind", [(1, complex), (2, float), (23, complex)])
 def test_eigh_is_that_of_jax_to_second_order(n, kind):
     A, M, V = hermitian(n, n, kind), hermitian(n, n + 1, kind), hermitian(n, n + 2, kind)
     ours, theirs = partial(loss, chapter.eigh, M), partial(loss, jnp.linalg.eigh, M)
@@ -101,14 +100,15 @@ def test_one_of_two_close_states(gap):
     assert_allclose(gradient(chapter.eigh), wanted, rtol=1e-7, atol=tolerance)
 
 
-@pytest.mark.parametrize("A", [np.zeros((3, 3)), np.eye(4), np.diag([2.0, 2, 5])])
-def test_exact_degeneracy_is_finite(A):
+def test_exact_degeneracy_is_finite():
     def f(A):
         d, U = chapter.eigh(A)
         return jnp.sum(d**2) + jnp.trace(U @ U.T)
 
-    assert jnp.isfinite(jax.hessian(f)(A)).all()
-    assert_allclose(jax.grad(f)(A), 2 * A, rtol=0, atol=1e-12)
+    gradient, hessian = jax.jit(jax.grad(f)), jax.jit(jax.hessian(f))
+    for A in (np.zeros((3, 3)), np.eye(3), np.diag([2.0, 2, 5])):
+        assert jnp.isfinite(hessian(A)).all()
+        assert_allclose(gradient(A), 2 * A, rtol=0, atol=1e-12)
 
 
 def test_reverse_formula_is_the_transpose():
@@ -121,8 +121,7 @@ def test_reverse_formula_is_the_transpose():
         assert_allclose(left, right, rtol=1e-10, atol=0)
 
 
-@pytest.mark.parametrize("kind", [float, complex])
-@pytest.mark.parametrize("shape", [(5, 5), (8, 3), (3, 9)])
+@pytest.mark.parametrize("shape, kind", [((5, 5), complex), ((8, 3), float), ((3, 9), complex)])
 def test_svd_to_second_order(shape, kind):
     A, W, V = (draw(shape, s, kind) for s in (1, 2, 3))
 
@@ -139,10 +138,9 @@ def test_svd_to_second_order(shape, kind):
         assert_allclose(got, wanted, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", [float, complex])
-def test_svd_of_low_rank_is_finite_and_right(kind):
-    A = draw((6, 2), 1, kind) @ draw((2, 5), 2, kind)
-    W, V = draw((6, 5), 3, kind), draw((6, 5), 4, kind)
+def test_svd_of_low_rank_is_finite_and_right():
+    A = draw((6, 2), 1, complex) @ draw((2, 5), 2, complex)
+    W, V = draw((6, 5), 3, complex), draw((6, 5), 4, complex)
 
     def f(A):
         U, s, Vh = chapter.svd(A)
@@ -154,8 +152,7 @@ def test_svd_of_low_rank_is_finite_and_right(kind):
     assert jnp.isfinite(jax.grad(against(f, V))(A)).all()
 
 
-@pytest.mark.parametrize("kind", [float, complex])
-@pytest.mark.parametrize("n", [2, 90])
+@pytest.mark.parametrize("n, kind", [(2, complex), (90, float)])
 def test_ground_state_to_second_order(n, kind):
     A, B, C = (hermitian(n, s, kind) for s in (1, 2, 3))
     p = {"b": jnp.float64(0.7), "deep": [jnp.float64(-0.4)]}
@@ -209,7 +206,7 @@ def test_degenerate_excited_states_do_not_matter():
     assert_allclose(jax.jit(jax.grad(jax.grad(f)))(0.0), wanted, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("N, g", [(2, 0.3), (6, 0.8), (8, 1.0), (12, 1.7)])
+@pytest.mark.parametrize("N, g", [(2, 0.3), (12, 1.7)])
 def test_tfim(N, g):
     def got(g):
         return chapter.ground_state(chapter.tfim_matvec, g, jnp.ones(2**N))[0] / N
@@ -242,9 +239,7 @@ def two_humps(x):
 @pytest.mark.parametrize(
     "name, n, a, b, rho",
     [
-        ("off-centre Gaussian", 1201, -6, 4, lambda x: jnp.exp(-1.5 * (x + 1) ** 2)),
         ("two humps", 1000, -5, 5, two_humps),
-        ("exponential tails", 700, -7, 7, lambda x: 1 / jnp.cosh(x) ** 2),
         ("box", 500, 0, 1, lambda x: jnp.sin(jnp.pi * (x * 499 + 1) / 501) ** 2),
         ("far tails", 1001, 0, 40, lambda x: jnp.exp(-((x - 20) ** 2) / 3)),
     ],

@@ -9,7 +9,7 @@ from conftest import lazily
 jax.config.update("jax_enable_x64", True)
 ch = lazily("13_circuits")
 draw = np.random.default_rng(20261124)
-SIZES = [(2, 1), (2, 2), (2, 7), (3, 1), (3, 5), (4, 3), (5, 2), (6, 4), (8, 2)]
+SIZES = [(2, 1), (2, 7), (3, 5), (4, 3), (6, 4), (8, 2)]
 
 
 def angles(n, d):
@@ -83,7 +83,7 @@ def test_any_state_and_its_cotangent():
         assert differ(ours, stored) < 1e-10
 
 
-@pytest.mark.parametrize("n", range(2, 14))
+@pytest.mark.parametrize("n", [2, 3, 4, 7, 13])
 def test_ring_of_any_length(n):
     psi = jnp.asarray(draw.normal(size=2**n))
     _, image = ch.ring_permutations(n)
@@ -92,7 +92,7 @@ def test_ring_of_any_length(n):
     assert sum(ch.group_sizes(n)) == n
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 9])
+@pytest.mark.parametrize("n", [2, 3, 9])
 def test_rotations_by_real_groups_and_phases(n):
     psi = draw.normal(size=2**n) + 1j * draw.normal(size=2**n)
     a, b, c = draw.uniform(-9, 9, (3, n))

@@ -209,9 +209,10 @@ def test_what_is_not_the_subject_is_folded_and_nothing_else(name, room):
 
 @each_chapter
 def test_titles_of_exercises_have_one_form(name):
-    for room in ("exercises", "solutions"):
-        title = notebook(room, name).cells[0].source.splitlines()[0]
-        assert re.fullmatch(rf"# {int(name[:2])}\. Exercises: \S.*", title), title
+    rooms = ("exercises", "solutions")
+    exercises, solutions = [notebook(room, name).cells[0].source.split("\n")[0] for room in rooms]
+    assert re.fullmatch(rf"# {int(name[:2])}\. Exercises: \S.*", exercises), exercises
+    assert solutions == exercises.replace("Exercises", "Solutions", 1)
 
 
 def prose_links(room: str, name: str) -> list[str]:

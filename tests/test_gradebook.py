@@ -158,18 +158,6 @@ def test_sealed_checks_use_the_helpers_that_were_given():
             exec(compile(source, "<cell>", "exec"), names)
 
 
-def test_expected_numbers_differ_from_seed_to_seed(monkeypatch):
-    for name in chapters("solutions"):
-        for number in answers(name):
-            printed = []
-            for seed in ("0", "20261124"):  # as in test_exercises.py, which leaves what was printed
-                monkeypatch.setenv("COURSE_SEED", seed)
-                printed.append(warm.expected(name, number, seed))
-            assert printed[0] != printed[1], (
-                f"exercise {number} prints the same whatever its inputs: a stored output would pass"
-            )
-
-
 def test_other_seeds_are_drawn_when_the_solutions_fail():
     class Client:
         drawn: ClassVar[list] = []
@@ -246,8 +234,8 @@ def test_bad_input_gets_a_sentence(tmp_path):
         )
 
 
-# A class -----------------------------------------------------------------------------------------
-# -------------------
+# A class, graded once: the tests test_class_… run in one process
+# ------------------------------------------------------------------------------------------------
 
 SAMPLE = [
     "stored output printed",
@@ -327,7 +315,7 @@ def graded(tmp_path_factory):
     return folder, table(folder / "grades.csv"), done.stdout
 
 
-def test_odd_submissions_are_graded(graded):
+def test_class_of_odd_submissions(graded):
     _, rows, _ = graded
     for student in (
         "right",
@@ -353,7 +341,7 @@ def test_odd_submissions_are_graded(graded):
     assert all(r["reason"] for r in rows if r["verdict"] not in ("passed", "not attempted"))
 
 
-def test_attacks_get_nothing_and_harm_nobody(graded):
+def test_class_with_attacks_is_unharmed(graded):
     _, rows, told = graded
     for row in rows:
         if row["student"].startswith("attack "):
@@ -364,7 +352,7 @@ def test_attacks_get_nothing_and_harm_nobody(graded):
     assert ("sandbox" in told) == CONFINED
 
 
-def test_what_is_written(graded):
+def test_class_has_its_tables_and_pages(graded):
     folder, rows, _ = graded
     assert len(json.loads((folder / "grades.json").read_text())) == len(rows)
     summary = (folder / "grades-summary.html").read_text()
@@ -379,7 +367,7 @@ def test_what_is_written(graded):
     assert (folder / "grades-journal.jsonl").stat().st_mode & 0o077 == 0
 
 
-def test_nothing_is_graded_twice(graded):
+def test_class_is_not_graded_twice(graded):
     folder, rows, _ = graded
     before = (folder / "grades-journal.jsonl").read_text()
     done = gradebook(folder / "class", folder / "grades.csv")

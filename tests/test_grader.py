@@ -5,13 +5,14 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
 from conftest import answers
 
-from course.grading import grade, judge_in_company, pristine
-from course.notebooks import ROOT, CourseError, chapters, exercise_of, path_of, read, tags, write
+from course.grading import chapter_of, fill, grade, judge_in_company, parse, pristine
+from course.notebooks import ROOT, CourseError, chapters, exercise_of, path_of, tags, write
 
 NAME = chapters("solutions")[0]
 NUMBERS = list(answers(NAME))
@@ -102,87 +103,161 @@ def test_a_given_cell_that_a_solution_spoils_costs_only_that_exercise():
     assert judge_in_company(notebook, [FIRST, SECOND], 1, run) == {FIRST: None, SECOND: None}
 
 
-def test_a_syntax_error_is_told(solved, tmp_path):
-    solution_cells(solved)[0].source = f"# Exercise {FIRST}\ndef broken(:\n    pass\n"
+def test_each_fault_is_told_to_its_exercise(solved, tmp_path):
+    """A long message, a syntax error, a lost cell; and the others pass."""
+    first, second, third = solution_cells(solved)[:3]
+    first.source = (
+        f"# Exercise {FIRST}\nclass NotConverged(Exception):\n    pass\n\n"
+        "raise NotConverged('z' * 100_000)\n"
+    )
+    second.source = f"# Exercise {SECOND}\ndef broken(:\n    pass\n"
+    solved.cells.remove(third)
+    long, broken, lost, *others = graded(solved, tmp_path).values()
+    assert long.reason.startswith("NotConverged: zzz") and len(long.reason) < 400
+    assert broken.verdict == "failed" and broken.reason.startswith("SyntaxError")
+    assert lost.verdict == "cell missing" and {v.verdict for v in others} == {"passed"}
+
+
+def test_what_a_solution_prints_and_draws(solved, tmp_path):
+    """Text, pictures and NumPy's warnings cost nothing; an unfinished line spoils the next one."""
+    first, second = solution_cells(solved)[:2]
+    first.source = (
+        talking(first.source, "print('looking')\n    plt.plot([1, 2])\n    plt.show()")
+        + "\n_own_rng = rng\n\ndef rng(k):\n    np.float64(1) / np.float64(0)\n"
+        "    return _own_rng(k)\n"
+    )
+    second.source = talking(second.source, "print('looking', end=' ')")
     verdicts = graded(solved, tmp_path)
-    assert verdicts.pop(FIRST).reason.startswith("SyntaxError")
+    assert verdicts.pop(FIRST).verdict == "passed"
+    unfinished = verdicts.pop(SECOND)
+    assert unfinished.verdict == "failed" and "new line" in unfinished.reason
     assert {v.verdict for v in verdicts.values()} == {"passed"}
 
 
-def test_a_printing_solution_passes(solved, tmp_path):
-    cell = solution_cells(solved)[0]
-    name = cell.source.split("def ")[1].split("(")[0]
-    silent = cell.source
-    cell.source = (
-        f"{silent}\n_plain = {name}\ndef {name}(*a, **k):\n    print('looking')\n"
-        "    plt.plot([1, 2])\n    plt.show()\n    return _plain(*a, **k)\n"
+def talking(source, line):
+    """The solution, whose first function begins with a line more."""
+    name = source.split("def ")[1].split("(")[0]
+    return (
+        f"{source}\n_{name} = {name}\ndef {name}(*a, **k):\n    {line}\n"
+        f"    return _{name}(*a, **k)\n"
     )
-    assert graded(solved, tmp_path)[FIRST].verdict == "passed"
-    cell.source = cell.source.replace("'looking'", "'looking', end=' '").replace(
-        "    plt.plot([1, 2])\n    plt.show()\n", ""
-    )
-    verdict = graded(solved, tmp_path)[FIRST]
-    assert verdict.verdict == "failed" and "new line" in verdict.reason
 
 
-def test_edited_checks_change_nothing(tmp_path):
-    notebook = copy.deepcopy(pristine(NAME))
+def test_what_is_unfinished_and_what_is_for_one_input(solved, tmp_path):
+    """A part to do, a library's own NotImplementedError, and a table of the inputs of one run."""
+    first, second, third = solution_cells(solved)[:3]
+    first.source += (
+        "\n_right, _kept = wells, {}\n\ndef wells(rho, x):\n"
+        "    return _kept.setdefault(len(x), _right(rho, x))\n"
+    )
+    second.source += "\n\ndef rng(k):\n    raise NotImplementedError('no rule for eig')\n"
+    whole = next(c for c in pristine(NAME).cells if c["id"] == third["id"])
+    third.source = whole.source + "\n\ndef begun(x):\n    return x\n"
+    copied, library, begun = list(graded(solved, tmp_path).values())[:3]
+    assert copied.verdict == library.verdict == begun.verdict == "failed"
+    assert copied.reason.startswith("with other random inputs: ")
+    assert library.reason == "NotImplementedError: no rule for eig"
+    assert "still to do" in begun.reason
+
+
+def test_a_notebook_as_colab_saves_it(solved, tmp_path):
+    """The marker comment finds the cells; and grading leaves the file as it was."""
+    lost_ids(solved)
+    write(solved, tmp_path / "Copy of exercises.ipynb")
+    before = (tmp_path / "Copy of exercises.ipynb").read_bytes()
+    verdicts = grade(tmp_path / "Copy of exercises.ipynb")
+    assert {v.verdict for v in verdicts} == {"passed"}
+    assert (tmp_path / "Copy of exercises.ipynb").read_bytes() == before
+
+
+# What is taken from a notebook: what runs afterwards is the same, so it need not run -----------
+
+
+def taken(raw: bytes):
+    """The notebook that is run for a submission, and the exercises whose cells were not found."""
+    submission = parse(raw, f"{NAME}.ipynb")
+    assert chapter_of(Path("renamed.ipynb"), submission) == NAME
+    return fill(pristine(NAME), submission)
+
+
+def raw(notebook) -> bytes:
+    return nbformat.writes(notebook).encode()
+
+
+def lost_ids(notebook):
+    for k, cell in enumerate(notebook.cells):
+        cell["id"], cell.metadata = f"{k:08x}", {"outputId": "x", "colab": {}}
+
+
+def edited_checks(notebook):
     for cell in notebook.cells:
         if "check" in tags(cell):
             cell.source, cell.outputs = "print('all right')", []
             cell.metadata["tags"] = ["nbval-skip"]
-    assert {v.verdict for v in graded(notebook, tmp_path).values()} == {"not attempted"}
 
 
-def test_skip_marks_in_a_solution_change_nothing(tmp_path):
-    notebook = copy.deepcopy(pristine(NAME))
+def deleted_checks(notebook):
+    notebook.cells = [c for c in notebook.cells if "check" not in tags(c)]
+
+
+def skipping_metadata(notebook):
     for cell in solution_cells(notebook):
-        cell.source = "# NBVAL_SKIP\n" + cell.source
         cell.metadata["tags"] = ["solution", "raises-exception", "nbval-raises-exception"]
-    assert all(v.points == 0 for v in graded(notebook, tmp_path).values())
 
 
-def test_deleted_check_cells_change_nothing(solved, tmp_path):
-    solved.cells = [c for c in solved.cells if "check" not in tags(c)]
-    assert {v.verdict for v in graded(solved, tmp_path).values()} == {"passed"}
+def second_attempt(notebook):
+    """The stub stays, and the answer stands in a cell of its own below it."""
+    cell = copy.deepcopy(solution_cells(notebook)[0])
+    place = notebook.cells.index(solution_cells(notebook)[0])
+    stub = next(c for c in pristine(NAME).cells if c["id"] == cell["id"])
+    notebook.cells[place].source = stub.source
+    cell["id"] = "0badcafe"
+    notebook.cells.insert(place + 1, cell)
 
 
-def test_lost_cell_ids_and_metadata(solved, tmp_path):
-    """As Colab saves an old notebook: the marker comment finds the cells."""
-    for k, cell in enumerate(solved.cells):
-        cell["id"], cell.metadata = f"{k:08x}", {"outputId": "x", "colab": {}}
-    assert {
-        v.verdict for v in graded(solved, tmp_path, name="Copy of exercises.ipynb").values()
-    } == {"passed"}
+@pytest.mark.parametrize(
+    "change", [lost_ids, edited_checks, deleted_checks, skipping_metadata, second_attempt]
+)
+def test_what_students_do_to_a_notebook_changes_nothing(change, solved):
+    wanted = taken(raw(solved))
+    change(solved)
+    assert taken(raw(solved)) == wanted and wanted[1] == set()
 
 
-def test_lost_marker_is_found_by_id(solved, tmp_path):
-    solution_cells(solved)[0].source = solution_cells(solved)[0].source.split("\n", 1)[1]
-    assert graded(solved, tmp_path)[FIRST].verdict == "passed"
+def test_old_formats_and_windows(solved):
+    wanted = taken(raw(solved))
+    old = nbformat.writes(nbformat.convert(copy.deepcopy(solved), 3), version=3)
+    assert taken(old.encode()) == wanted
+    text = json.dumps(json.loads(nbformat.writes(solved)), ensure_ascii=False)
+    text = text.replace("\\n", "\\r\\n").replace("\n", "\r\n")
+    assert taken(b"\xef\xbb\xbf" + text.encode()) == wanted
 
 
-def test_deleted_solution_cell_is_said(solved, tmp_path):
-    solved.cells = [
-        c for c in solved.cells if not ("solution" in tags(c) and exercise_of(c) == FIRST)
-    ]
-    verdicts = graded(solved, tmp_path)
-    assert verdicts.pop(FIRST).verdict == "cell missing"
-    assert {v.verdict for v in verdicts.values()} == {"passed"}
+def test_a_lost_marker_is_found_by_id(solved):
+    cell = solution_cells(solved)[0]
+    cell.source = cell.source.split("\n", 1)[1]
+    notebook, missing = taken(raw(solved))
+    assert solution_cells(notebook)[0].source == cell.source and missing == set()
 
 
-def test_windows_line_ends_and_byte_order_mark(solved, tmp_path):
-    write(solved, tmp_path / "plain.ipynb")
-    text = json.dumps(json.loads((tmp_path / "plain.ipynb").read_text()), ensure_ascii=False)
-    path = tmp_path / f"{NAME}.ipynb"
-    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\\n", "\\r\\n").replace("\n", "\r\n").encode())
-    assert {v.verdict for v in grade(path)} == {"passed"}
+def test_a_marker_written_otherwise_is_found(solved):
+    second_attempt(solved)
+    again = next(c for c in solved.cells if c["id"] == "0badcafe")
+    again.source = again.source.replace("# Exercise", "  # exercise")
+    notebook, missing = taken(raw(solved))
+    assert solution_cells(notebook)[0].source == again.source and missing == set()
 
 
-def test_old_format(solved, tmp_path):
-    old = nbformat.convert(solved, 3)
-    path = tmp_path / f"{NAME}.ipynb"
-    path.write_text(nbformat.writes(old, version=3))
-    assert {v.verdict for v in grade(path)} == {"passed"}
+def test_marks_for_nbval_are_taken_out(solved):
+    wanted, _ = taken(raw(solved))
+    for cell in solution_cells(solved):
+        cell.source = "# NBVAL_SKIP\n" + cell.source
+    notebook, _ = taken(raw(solved))
+    for old, new in zip(solution_cells(wanted), solution_cells(notebook), strict=True):
+        assert new.source == "#\n" + old.source
+
+
+# Files that are none ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -238,71 +313,9 @@ def test_the_command_line_tells_and_goes_on(tmp_path):
     assert "There is no file" in done.stdout and "damaged" in done.stdout
 
 
-def test_grading_leaves_the_submission_as_it_was(solved, tmp_path):
-    write(solved, tmp_path / f"{NAME}.ipynb")
-    before = (tmp_path / f"{NAME}.ipynb").read_bytes()
-    grade(tmp_path / f"{NAME}.ipynb")
-    assert (tmp_path / f"{NAME}.ipynb").read_bytes() == before and read(path_of("solutions", NAME))
-
-
 def test_exit_costs_only_its_own_exercise(solved, tmp_path):
     """exit() lets its own cell pass and ends the kernel afterwards."""
     solution_cells(solved)[1].source += "\nexit()\n"
     verdicts = graded(solved, tmp_path)
     assert verdicts.pop(SECOND).verdict == "failed"
     assert {v.verdict for v in verdicts.values()} == {"passed"}
-
-
-def test_a_warning_costs_nothing(solved, tmp_path):
-    """What NumPy writes to stderr while a check runs is no answer."""
-    solution_cells(solved)[0].source += (
-        "\n_own_rng = rng\n\ndef rng(k):\n    np.float64(1) / np.float64(0)\n"
-        "    return _own_rng(k)\n"
-    )
-    assert graded(solved, tmp_path)[FIRST].verdict == "passed"
-
-
-def test_a_half_finished_answer_is_told(tmp_path):
-    notebook = copy.deepcopy(pristine(NAME))
-    solution_cells(notebook)[0].source += "\n\ndef begun(x):\n    return x\n"
-    verdict = graded(notebook, tmp_path)[FIRST]
-    assert verdict.verdict == "failed" and "still to do" in verdict.reason
-
-
-def test_a_not_implemented_function_of_a_library_is_told(solved, tmp_path):
-    solution_cells(solved)[
-        0
-    ].source += "\n\ndef rng(k):\n    raise NotImplementedError('no rule for eig')\n"
-    verdict = graded(solved, tmp_path)[FIRST]
-    assert verdict.verdict == "failed" and verdict.reason == "NotImplementedError: no rule for eig"
-
-
-def test_a_second_attempt_below_the_stub_counts(solved, tmp_path):
-    cell = copy.deepcopy(solution_cells(solved)[0])
-    place = solved.cells.index(solution_cells(solved)[0])
-    solved.cells[place].source = next(
-        c for c in pristine(NAME).cells if c["id"] == cell["id"]
-    ).source
-    cell["id"], cell.source = "0badcafe", cell.source.replace("# Exercise", "  # exercise")
-    solved.cells.insert(place + 1, cell)
-    assert graded(solved, tmp_path)[FIRST].verdict == "passed"
-
-
-def test_an_answer_for_one_input_is_refused(solved, tmp_path):
-    """A check's printed numbers at the given seed can be copied; its assertions with other inputs
-    refuse the copy."""
-    solution_cells(solved)[0].source += (
-        "\n_right, _kept = wells, {}\n\ndef wells(rho, x):\n"
-        "    return _kept.setdefault(len(x), _right(rho, x))\n"
-    )
-    verdict = graded(solved, tmp_path)[FIRST]
-    assert verdict.verdict == "failed" and verdict.reason.startswith("with other random inputs: ")
-
-
-def test_a_long_reason_is_cut(solved, tmp_path):
-    solution_cells(solved)[0].source = (
-        f"# Exercise {FIRST}\nclass NotConverged(Exception):\n    pass\n\n"
-        "raise NotConverged('z' * 100_000)\n"
-    )
-    reason = graded(solved, tmp_path)[FIRST].reason
-    assert reason.startswith("NotConverged: zzz") and len(reason) < 400

@@ -53,18 +53,18 @@ def run(name: str, exercise: str, answer: str) -> str:
 
 
 @functools.cache
-def expected(name: str, exercise: str, seed: str) -> str:
-    """What the checks print for the course's own solution; `seed` is the COURSE_SEED in force."""
+def expected(name: str, exercise: str) -> str:
+    """What the checks print for the course's own solution, under the COURSE_SEED in force at the
+    first call."""
     source = next(
         c.source for c in code(name) if "solution" in tags(c) and exercise_of(c) == exercise
     )
     return run(name, exercise, source)
 
 
-def accepted(name: str, exercise: str, answer: str, seed: str) -> tuple[bool, str]:
-    """(verdict, reason) as nbval would give it under the COURSE_SEED `seed`, which the caller has
-    set."""
-    want = expected(name, exercise, seed)
+def accepted(name: str, exercise: str, answer: str) -> tuple[bool, str]:
+    """(verdict, reason) as nbval would give it under the COURSE_SEED that the caller has set."""
+    want = expected(name, exercise)
     try:
         got = run(name, exercise, answer)
     except Exception as error:  # any exception of an answer is a refusal, and its text the reason
