@@ -62,7 +62,7 @@ def test_gradients_against_a_fine_stored_program(options):
 
 
 def test_duality_of_push_and_pull():
-    f = lambda x0: ch.odeint(van_der_pol, x0, TS, PARAMS)
+    f = lambda x0: ch.odeint(van_der_pol, x0, TS, PARAMS, method="rk4", steps=60)
     dx = jax.tree.map(jnp.asarray, {"q": 0.3, "v": -1.1})
 
     @jax.jit
@@ -73,7 +73,7 @@ def test_duality_of_push_and_pull():
         return ch.flat(bar) @ ch.flat(push), ch.flat(pull(bar)[0]) @ ch.flat(dx)
 
     ahead, back = pairings()
-    assert abs(ahead - back) < 1e-8 < abs(ahead)
+    assert abs(ahead - back) < 1e-7 < 1e-3 < abs(ahead)
 
 
 def test_growth_to_ten_digits():
@@ -118,8 +118,10 @@ def test_what_is_refused():
 
 
 def test_blow_up_is_nan():
-    end = ch.odeint(lambda x, t, _: x**2, 1.0, jnp.array([0.0, 1.5]), (), max_steps=200)
-    assert jnp.isnan(end[-1]) and not jnp.isnan(end[0])
+    for way in ch.ADAPTIVE:
+        options = {"adjoint": way, "max_steps": 200}
+        end = ch.odeint(lambda x, t, _: x**2, 1.0, jnp.array([0.0, 1.5]), (), **options)
+        assert jnp.isnan(end[-1]) and not jnp.isnan(end[0])
 
 
 def test_steps_into_nothing_are_rejected():
@@ -137,12 +139,9 @@ def test_what_grows_does_not_hide_what_is_lost():
         return {"b": 5 * x["b"], "q": x["v"], "v": -k * (x["v"] - jnp.sin(x["q"]))}
 
     x0 = {"b": 1.0, "q": 0.5, "v": 2.0}
-    end = lambda k, way: ch.odeint(f, x0, [0.0, 4.0], k, adjoint=way, max_steps=400)["q"][-1]
-    back = jax.jit(jax.grad(lambda k: end(k, "backsolve")))
-    assert jnp.isnan(back(10.0))
-    kept = jax.jit(jax.grad(lambda k: end(k, "checkpointed")))
-    assert abs(kept(5.0) + 0.0149315140) < 1e-9  # the same without b
-    assert abs(back(5.0) / kept(5.0) - 1) < 1e-5
+    slope = jax.jit(jax.grad(lambda k: ch.odeint(f, x0, [0.0, 4.0], k)["q"][-1]))
+    assert jnp.isnan(slope(10.0))
+    assert abs(slope(5.0) + 0.0149315140) < 1e-8  # that of stored states, without b
 
 
 def test_lost_way_is_nan():
@@ -159,15 +158,16 @@ def test_float32_stays():
 
 def test_radau_has_order_five_and_gradients():
     f = lambda x, t, p: -p * (x - jnp.cos(t))
-    errors = []
-    for n in (4, 8):
-        leg = ch.stored(ch.fixed(ch.radau_step, n), f, 0.0, 2.0)
-        errors.append(leg(jnp.ones(1), 3.0)[0])
     exact = lambda p: (p**2 * jnp.cos(2.0) + p * jnp.sin(2.0) + jnp.exp(-2 * p)) / (1 + p**2)
-    first, second = (abs(e - exact(3.0)) for e in errors)
-    assert 20 < first / second < 50
-    leg = ch.stored(ch.fixed(ch.radau_step, 32), f, 0.0, 2.0)
-    assert abs(jax.grad(lambda p: leg(jnp.ones(1), p)[0])(3.0) - jax.grad(exact)(3.0)) < 1e-8
+    right = jax.value_and_grad(exact)(3.0)
+    errors = []
+    for n in (8, 16):
+        leg = ch.stored(ch.fixed(ch.radau_step, n), f, 0.0, 2.0)
+        ours = jax.jit(jax.value_and_grad(lambda p, leg=leg: leg(jnp.ones(1), p)[0]))(3.0)
+        errors.append([abs(a - b) for a, b in zip(ours, right, strict=True)])
+    value, slope = np.divide(*errors)
+    assert 20 < value < 50 and 20 < slope < 50
+    assert max(errors[1]) < 1e-6
 
 
 def test_black_box():
@@ -207,14 +207,13 @@ def test_reversible_way_that_is_lost_is_nan():
 @pytest.mark.parametrize("adjoint", ["backsolve", "reversible"])
 def test_memory_does_not_grow(adjoint):
     """But for the list of step sizes, eight bytes a step."""
-    params = ch.init_network(jax.random.key(0), (3, 16, 3))
     x = jnp.ones((10, 3))
 
     def size(steps):
         options = {"method": "rk4", "steps": steps, "adjoint": adjoint}
         ts = jnp.array([0.0, 0.5])
-        loss = lambda x, p: jnp.sum(ch.odeint(ch.network, x, ts, p, **options)[-1] ** 2)
-        return ch.temporary_bytes(jax.jit(jax.grad(loss, (0, 1))).lower(x, params).compile())
+        loss = lambda x, a: jnp.sum(ch.odeint(ch.logistic, x, ts, a, **options)[-1] ** 2)
+        return ch.temporary_bytes(jax.jit(jax.grad(loss, (0, 1))).lower(x, 0.3).compile())
 
     assert size(1000) - size(10) <= 8 * 990
 
