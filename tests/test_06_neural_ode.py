@@ -206,7 +206,7 @@ def test_reversible_way_that_is_lost_is_nan():
 
 @pytest.mark.parametrize("adjoint", ["backsolve", "reversible"])
 def test_memory_does_not_grow(adjoint):
-    """But for the list of step sizes, eight bytes a step."""
+    """But for the step sizes, eight bytes a step forward and as many back; a state has 240."""
     x = jnp.ones((10, 3))
 
     def size(steps):
@@ -215,7 +215,7 @@ def test_memory_does_not_grow(adjoint):
         loss = lambda x, a: jnp.sum(ch.odeint(ch.logistic, x, ts, a, **options)[-1] ** 2)
         return ch.temporary_bytes(jax.jit(jax.grad(loss, (0, 1))).lower(x, 0.3).compile())
 
-    assert size(1000) - size(10) <= 8 * 990
+    assert size(1000) - size(10) <= 16 * 990
 
 
 def test_a_step_of_ones_own():
