@@ -58,7 +58,7 @@ NEWTON = """t = search(x0, params)
 BOUNCE = """t = impact_time(x0, params)
     v = fly(x0, t, params)[1]
     return fly(jnp.array([0.0, -params[2] * v]), T - t, params)[0]"""
-RULE = '''# Exercise 6.3
+RULE = """# Exercise 6.3
 @jax.custom_jvp
 def impact_time(x0, params):
     return search(x0, params)
@@ -76,7 +76,7 @@ def height_after(x0, T, params):
     t = impact_time(x0, params)
     state = fly(x0, t, params) * jnp.stack([0.0, -params[2]])
     return fly(state, T - t, params)[0]
-'''
+"""
 
 
 def ball(time=NEWTON, height=BOUNCE):
