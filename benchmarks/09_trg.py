@@ -131,8 +131,9 @@ def compare():
         ["torch", "jax", "numpy"],
         "One thread each, 64 bit; all take turns, the fastest of at least three calls. Value and "
         "derivative, forward mode for ours, reverse for tensorgrad; a kernel is the compiled "
-        "program without the call from Python; our compilation is not counted (COMPILE "
-        "once for each χ). The column of SVDs times decompositions of the same sizes alone: it is "
+        "program without the call from Python; our compilation, some seconds "
+        "once for each χ, is not counted. The column of SVDs times decompositions of the same "
+        "sizes alone: it is "
         "where the time goes. One eigh a step needs the symmetries of the square, two SVDs a step "
         "need none: the last is the same algorithm. Ours closes 4 tensors to a torus after 26 "
         "steps, tensorgrad one after 28: the difference of ln Z is that, and small.",
