@@ -58,7 +58,7 @@ MIXING = (
     "            if j < chi:\n                out[i, j] = P[i, j]\n            else:\n"
     "                a = (P[i, j] + P[j, i]) / 2 / (s[j] - s[i])\n"
     "                b = (P[i, j] - P[j, i]) / 2 / (s[j] + s[i])\n"
-    "                out[j, i] = s[i] * SIGN(-a + b)\n                out[i, j] = s[i] * (-a - b)\n"
+    "                out[j, i] = s[i] * SIGN(-a - b)\n                out[i, j] = s[i] * (-a + b)\n"
     "    return U @ jnp.asarray(out) @ Vt"
 ).replace("SIGN", "")
 SOLVE = (
@@ -162,7 +162,7 @@ ANSWERS = {
     "9.2": {
         "right": {"tanh and prefactor": bonds(ANISO), "jacfwd": bonds(LEGS + FORWARD)},
         "wrong": {
-            "exchanged": bonds(LEGS.replace("y, x, y, x", "x, y, x, y") + FORWARD),
+            "exchanged": bonds(LEGS + FORWARD + "[::-1]"),
             "energies": bonds(LEGS + "return tuple(-jax.jacfwd(free)(jnp.array([Kx, Ky])))"),
             "backwards": bonds(LEGS + "return tuple(jax.grad(free)(jnp.array([Kx, Ky])))"),
             "no prefactor": bonds(ANISO.replace("log + contract", "contract")),
