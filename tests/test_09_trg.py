@@ -40,13 +40,12 @@ def test_thermodynamics_against_onsager(K):
     assert abs(heat / chapter.onsager_heat(K) - 1) < 5e-3
 
 
-def test_second_derivatives_after_a_reverse_pass():
-    """The two orders that lose a rule which is not a primitive's; the lecture has all four."""
-    jax, d = chapter.jax, chapter.slope
+def test_second_derivative_after_a_reverse_pass():
+    """It loses a rule which is not a primitive's; the lecture has all four orders."""
+    jax = chapter.jax
     f = lambda K: chapter.lnz(K, 4, 8)
     judge = chapter.second_difference(f, 0.52, 2e-3)
-    both = jax.jit(lambda K: (d(jax.grad(f))(K), jax.grad(jax.grad(f))(K)))
-    assert max(abs(second - judge) for second in both(0.52)) < 1e-6
+    assert abs(jax.jit(jax.grad(jax.grad(f)))(0.52) - judge) < 1e-6
 
 
 def test_derivatives_at_zero_coupling():
@@ -60,7 +59,7 @@ def test_batches_strong_coupling_and_nan():
     jnp, jax = chapter.jnp, chapter.jax
     K = jnp.array([0.1, 0.4, 0.7])
     energy, lnz = compiled("energy", 4, 16), compiled("lnz", 4, 16)
-    np.testing.assert_allclose(jax.vmap(energy)(K), [energy(k) for k in K], rtol=1e-10)
+    np.testing.assert_allclose(jax.vmap(lnz)(K), [lnz(k) for k in K], rtol=1e-12)
     assert abs(lnz(60.0) - 120) < 1e-4
     assert abs(energy(60.0) + 2) < 1e-9
     assert jnp.isnan(lnz(jnp.nan)) and jnp.isnan(energy(jnp.nan))
