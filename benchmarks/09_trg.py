@@ -1,16 +1,16 @@
-"""ln Z of the critical Ising model and its derivative by chapter 9, beside tensorgrad in PyTorch, one thread each.
+"""ln Z of the critical Ising model and its derivative by chapter 9, beside tensorgrad in PyTorch.
 
-tensorgrad (Liao, Liu, Wang, Xiang, PRX 2019) is the public program of the same algorithm: two SVDs a step, a broadened rule, reverse mode.
-It has no release: `pip install git+https://github.com/wangleiphy/tensorgrad@732bd6430e86f1b69a8615045ca5b6399ad73061`."""
+tensorgrad (Liao, Liu, Wang, Xiang, PRX 2019) is the public program of the same algorithm: two SVDs
+a step, a broadened rule, reverse mode. It has no release:
+`pip install git+https://github.com/wangleiphy/tensorgrad@732bd6430e86f1b69a8615045ca5b6399ad73061`."""
 
 import os
 import time
 
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-import table  # sets one thread for LAPACK
-
 import jax
 import numpy as np
+import table  # sets one thread for LAPACK
 import torch
 from tensornets import TRG
 
@@ -27,8 +27,8 @@ def ising(beta):
     lam = [2 * torch.cosh(beta), 2 * torch.sinh(beta)]
     zero = torch.zeros((), dtype=beta.dtype)
     entries = [
-        torch.sqrt(lam[i] * lam[j] * lam[k] * lam[l]) / 2 if (i + j + k + l) % 2 == 0 else zero
-        for i, j, k, l in np.ndindex(2, 2, 2, 2)
+        zero if sum(legs) % 2 else torch.sqrt(torch.stack([lam[i] for i in legs]).prod()) / 2
+        for legs in np.ndindex(2, 2, 2, 2)
     ]
     return torch.stack(entries).view(2, 2, 2, 2)
 
@@ -49,7 +49,8 @@ def peer(chi):
 
 
 def peer_decompositions(chi):
-    """The SVDs alone that tensorgrad's forward pass spends: two a step, at full size but for the first three steps."""
+    """The SVDs alone that tensorgrad's forward pass spends: two a step, at full size but for the
+    first three steps."""
     M = torch.from_numpy(np.random.default_rng(0).normal(size=(chi**2, chi**2)))
     M = M * torch.exp(-torch.arange(chi**2) / chi)
 
@@ -71,7 +72,8 @@ def ours(f, chi):
 
 
 def best(functions, budget):
-    """Seconds of the fastest call of each; they take turns, for about `budget` seconds and at least three rounds."""
+    """Seconds of the fastest call of each; they take turns, for about `budget` seconds and at least
+    three rounds."""
     times = []
     while len(times) < 3 or np.sum(times) < budget:
         times.append([])
@@ -127,11 +129,14 @@ def compare():
         ],
         rows,
         ["torch", "jax", "numpy"],
-        "One thread each, 64 bit; all take turns, the fastest of at least three calls. Value and derivative, forward mode for ours, reverse for tensorgrad; "
-        "a kernel is the compiled program without the call from Python; our compilation is not counted (4 to 8 s, once for each χ). "
-        "The column of SVDs times decompositions of the same sizes alone: it is where the time goes. "
-        "One eigh a step needs the symmetries of the square, two SVDs a step need none: the last is the same algorithm. "
-        "Ours closes 4 tensors to a torus after 26 steps, tensorgrad one after 28: the difference of ln Z is that, and small.",
+        "One thread each, 64 bit; all take turns, the fastest of at least three calls. Value and "
+        "derivative, forward mode for ours, reverse for tensorgrad; a kernel is the compiled "
+        "program without the call from Python; our compilation, some seconds "
+        "once for each χ, is not counted. The column of SVDs times decompositions of the same "
+        "sizes alone: it is "
+        "where the time goes. One eigh a step needs the symmetries of the square, two SVDs a step "
+        "need none: the last is the same algorithm. Ours closes 4 tensors to a torus after 26 "
+        "steps, tensorgrad one after 28: the difference of ln Z is that, and small.",
     )
 
 

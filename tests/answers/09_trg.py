@@ -1,7 +1,8 @@
 """Right and wrong answers to the exercises of chapter 9: each is the whole solution cell."""
 
 SPLIT = (
-    "W = jnp.array([[1.0, 1.0], [1.0, -1.0]]) * jnp.stack([jnp.sqrt(jnp.cosh(K)), jnp.sqrt(jnp.sinh(K))])\n"
+    "leg = jnp.stack([jnp.sqrt(jnp.cosh(K)), jnp.sqrt(jnp.sinh(K))])\n"
+    "    W = jnp.array([[1.0, 1.0], [1.0, -1.0]]) * leg\n"
     "    w = jnp.exp(h * jnp.array([1.0, -1.0]))\n"
     "    return jnp.einsum('s,sa,sb,sc,sd->abcd', w, W, W, W, W)"
 )
@@ -57,7 +58,7 @@ MIXING = (
     "            if j < chi:\n                out[i, j] = P[i, j]\n            else:\n"
     "                a = (P[i, j] + P[j, i]) / 2 / (s[j] - s[i])\n"
     "                b = (P[i, j] - P[j, i]) / 2 / (s[j] + s[i])\n"
-    "                out[j, i] = s[i] * SIGN(-a + b)\n                out[i, j] = s[i] * (-a - b)\n"
+    "                out[j, i] = s[i] * SIGN(-a - b)\n                out[i, j] = s[i] * (-a + b)\n"
     "    return U @ jnp.asarray(out) @ Vt"
 ).replace("SIGN", "")
 SOLVE = (
@@ -70,7 +71,10 @@ SOLVE = (
     "        Y = Y.at[j].set((sk[j] * R[j] + sd * L[:, j]) / D)\n"
     "    return Uk @ (Uk.T @ dM @ Vk) @ Vk.T + Up @ (X * sk) @ Vk.T + Uk @ (sk[:, None] * Y) @ Vp.T"
 )
-ECONOMY = "U, s, Vt = jnp.linalg.svd(M)\n    P = U.T @ dM @ Vt.T\n    return U @ P.at[chi:, chi:].set(0.0) @ Vt"
+ECONOMY = (
+    "U, s, Vt = jnp.linalg.svd(M)\n    P = U.T @ dM @ Vt.T\n"
+    "    return U @ P.at[chi:, chi:].set(0.0) @ Vt"
+)
 TANGENT = (
     "U, s, Vt = np.linalg.svd(M)\n    A, B = U[:, :chi] @ U[:, :chi].T, Vt[:chi].T @ Vt[:chi]\n"
     "    return A @ dM + dM @ B - A @ dM @ B"
@@ -128,7 +132,8 @@ CHARGE = (
 
 
 def charge(body=CHARGE, factor="6 / np.pi"):
-    return f"# Exercise 9.5\ndef central_charge(A, z, chi, steps):\n    {body.replace('FACTOR', factor)}\n"
+    head = "# Exercise 9.5\ndef central_charge(A, z, chi, steps):\n    "
+    return head + body.replace("FACTOR", factor) + "\n"
 
 
 ANSWERS = {
@@ -145,7 +150,8 @@ ANSWERS = {
             "sign of h": field(m=FREE + "return -slope(free)(h)"),
             "whole lattice": field(m=FREE + "return 2**steps * slope(free)(h)"),
             "by K": field(
-                m="return slope(lambda k: contract_mirror(field_tensor(k, h), jnp.ones(2), chi, steps))(K)"
+                m="f = lambda k: contract_mirror(field_tensor(k, h), jnp.ones(2), chi, steps)\n"
+                "    return slope(f)(K)"
             ),
             "second difference": field(m=FREE + "return (free(h + 0.1) - free(h - 0.1)) / 0.2"),
             "prediction": field(guess='{"h = 0": "spontaneous", "h = 1e-4": "spontaneous"}'),
@@ -156,16 +162,18 @@ ANSWERS = {
     "9.2": {
         "right": {"tanh and prefactor": bonds(ANISO), "jacfwd": bonds(LEGS + FORWARD)},
         "wrong": {
-            "exchanged": bonds(LEGS.replace("y, x, y, x", "x, y, x, y") + FORWARD),
+            "exchanged": bonds(LEGS + FORWARD + "[::-1]"),
             "energies": bonds(LEGS + "return tuple(-jax.jacfwd(free)(jnp.array([Kx, Ky])))"),
             "backwards": bonds(LEGS + "return tuple(jax.grad(free)(jnp.array([Kx, Ky])))"),
             "no prefactor": bonds(ANISO.replace("log + contract", "contract")),
             "differences": bonds(
                 LEGS + "f = lambda a, b: free(jnp.array([a, b]))\n    h = 1e-5\n"
-                "    return ((f(Kx + h, Ky) - f(Kx - h, Ky)) / 2 / h, (f(Kx, Ky + h) - f(Kx, Ky - h)) / 2 / h)"
+                "    x = (f(Kx + h, Ky) - f(Kx - h, Ky)) / 2 / h\n"
+                "    return x, (f(Kx, Ky + h) - f(Kx, Ky - h)) / 2 / h"
             ),
             "isotropic": bonds(
-                "f = lambda K: ising_prefactor(K) + contract(ising_tensor(K), chi, steps, safe_svd)\n"
+                "free = lambda K: contract(ising_tensor(K), chi, steps, safe_svd)\n"
+                "    f = lambda K: ising_prefactor(K) + free(K)\n"
                 "    return slope(f)(Kx) / 2, slope(f)(Ky) / 2"
             ),
             "plain svd": bonds(LEGS.replace("safe_svd", "lapack_svd") + FORWARD),
@@ -179,7 +187,8 @@ ANSWERS = {
         "wrong": {
             "economical": truncation(ECONOMY),
             "kept block only": truncation(
-                "U, s, Vt = jnp.linalg.svd(M)\n    return U[:, :chi] @ (U[:, :chi].T @ dM @ Vt[:chi].T) @ Vt[:chi]"
+                "U, s, Vt = jnp.linalg.svd(M)\n"
+                "    return U[:, :chi] @ (U[:, :chi].T @ dM @ Vt[:chi].T) @ Vt[:chi]"
             ),
             "left mixing forgotten": truncation(SOLVE.replace(" + Up @ (X * sk) @ Vk.T", "")),
             "sign": truncation(SOLVE.replace("+ sd * R[j]", "- sd * R[j]")),
@@ -190,7 +199,8 @@ ANSWERS = {
                 SOLVE.replace("sk[j] ** 2 - sd**2", "sk[j] - sd")
             ),
             "gap among the kept": truncation(
-                "f = lambda M: (lambda U, s, Vt: (U[:, :chi] * s[:chi]) @ Vt[:chi])(*jnp.linalg.svd(M))\n"
+                "best = lambda U, s, Vt: (U[:, :chi] * s[:chi]) @ Vt[:chi]\n"
+                "    f = lambda M: best(*jnp.linalg.svd(M))\n"
                 "    return jax.jvp(f, (M,), (dM,))[1]"
             ),
             "economical is right": truncation(SOLVE, SOLVE),
