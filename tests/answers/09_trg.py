@@ -302,6 +302,9 @@ ANSWERS = {
             "factor": charge(factor="12 / np.pi"),
             "sign": charge(factor="-6 / np.pi"),
             "no pi/6": charge(factor="1.0"),
+            "signs forgotten in the transfer matrix": charge(
+                CHARGE.replace("transfer_matrix(A, z)", "transfer_matrix(A, jnp.ones(z.size))")
+            ),
             "one step more": charge(CHARGE.replace("range(steps)", "range(steps + 1)")),
             "scale twice": charge(CHARGE.replace("4 * g", "2 * g")),
             "scale forgotten": charge(CHARGE.replace(" - 4 * g", "")),
