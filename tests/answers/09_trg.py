@@ -20,6 +20,12 @@ def field(
     )
 
 
+SPIN_BASIS = (
+    "a, b = jnp.sqrt(jnp.cosh(K) / 2), jnp.sqrt(jnp.sinh(K) / 2)\n"
+    "    W = jnp.array([[a + b, a - b], [a - b, a + b]])\n"
+    "    w = jnp.exp(h * jnp.array([1.0, -1.0]))\n"
+    "    return jnp.einsum('s,sa,sb,sc,sd->abcd', w, W, W, W, W)"
+)
 BY_PARITY = (
     "m = np.indices((2, 2, 2, 2)).sum(axis=0)\n"
     "    size = jnp.cosh(K) ** ((4 - m) / 2) * jnp.sinh(K) ** (m / 2)\n"
@@ -44,6 +50,10 @@ ANISO = (
     "        log = jnp.log(2 * jnp.cosh(a) * jnp.cosh(b))\n"
     "        return log + contract(T * even, chi, steps, safe_svd)\n\n    "
     "return jax.jvp(free, (Kx, Ky), (1.0, 0.0))[1], jax.jvp(free, (Kx, Ky), (0.0, 1.0))[1]"
+)
+LINEARISED = (
+    "push = jax.linearize(free, jnp.array([Kx, Ky]))[1]\n"
+    "    return push(jnp.array([1.0, 0.0])), push(jnp.array([0.0, 1.0]))"
 )
 FORWARD = "return tuple(jax.jacfwd(free)(jnp.array([Kx, Ky])))"
 
@@ -81,6 +91,20 @@ TANGENT = (
 )
 
 
+CHAPTERS_RULE = (
+    "def best(M):\n        U, s, V = safe_svd(M)\n"
+    "        return (U[:, :chi] * s[:chi]) @ V[:, :chi].T\n\n"
+    "    return jax.jvp(best, (M,), (dM,))[1]"
+)
+KEPT_RULE = CHAPTERS_RULE.replace("safe_svd(M)", "flat_svd(M, 1e-8, float(chi))")
+PROJECTOR = (
+    "M, dM = np.asarray(M), np.asarray(dM)\n    s, Vt = np.linalg.svd(M)[1:]\n"
+    "    G = Vt @ (dM.T @ M + M.T @ dM) @ Vt.T\n    D = np.zeros_like(G)\n"
+    "    D[:chi, chi:] = G[:chi, chi:] / (s[:chi, None] ** 2 - s[None, chi:] ** 2)\n"
+    "    return dM @ Vt[:chi].T @ Vt[:chi] + M @ Vt.T @ (D + D.T) @ Vt"
+)
+
+
 def truncation(full=SOLVE, economy=ECONOMY):
     return (
         f"# Exercise 9.3\ndef truncation_jvp(M, dM, chi):\n    {full}\n\n\n"
@@ -101,6 +125,11 @@ FOURIER = (
     "        v.append(w / np.linalg.norm(w))\n"
     "    d = jnp.full(q, jnp.exp(K) - 1).at[0].add(q)\n"
     "    W = jnp.asarray(np.array(v).T) * jnp.sqrt(d)\n"
+    "    A = jnp.einsum('sa,sb,sc,sd->abcd', W, W, W, W)\n"
+    "    return contract_mirror(A, jnp.ones(q), chi, steps)"
+)
+CHOLESKY = (
+    "W = jnp.linalg.cholesky(jnp.expm1(K) * jnp.eye(q) + 1)\n"
     "    A = jnp.einsum('sa,sb,sc,sd->abcd', W, W, W, W)\n"
     "    return contract_mirror(A, jnp.ones(q), chi, steps)"
 )
@@ -141,6 +170,10 @@ ANSWERS = {
         "right": {
             "by parity": field(BY_PARITY, FREE + "return jax.grad(free)(float(h))"),
             "jacfwd": field(m=FREE + "return jax.jacfwd(free)(jnp.asarray(h, float))"),
+            "symmetric root of the bond": field(SPIN_BASIS),
+            "odd leg of the other sign": field(
+                SPLIT.replace("[[1.0, 1.0], [1.0, -1.0]]", "[[1.0, -1.0], [1.0, 1.0]]")
+            ),
         },
         "wrong": {
             "no factors": field(
@@ -153,6 +186,12 @@ ANSWERS = {
                 m="f = lambda k: contract_mirror(field_tensor(k, h), jnp.ones(2), chi, steps)\n"
                 "    return slope(f)(K)"
             ),
+            "small difference": field(m=FREE + "return (free(h + 1e-5) - free(h - 1e-5)) / 2e-5"),
+            "weight to first order": field(
+                SPLIT.replace(
+                    "jnp.exp(h * jnp.array([1.0, -1.0]))", "1 + h * jnp.array([1.0, -1.0])"
+                )
+            ),
             "second difference": field(m=FREE + "return (free(h + 0.1) - free(h - 0.1)) / 0.2"),
             "prediction": field(guess='{"h = 0": "spontaneous", "h = 1e-4": "spontaneous"}'),
             "prediction of saturation": field(guess='{"h = 0": "zero", "h = 1e-4": "one"}'),
@@ -160,7 +199,11 @@ ANSWERS = {
         },
     },
     "9.2": {
-        "right": {"tanh and prefactor": bonds(ANISO), "jacfwd": bonds(LEGS + FORWARD)},
+        "right": {
+            "tanh and prefactor": bonds(ANISO),
+            "jacfwd": bonds(LEGS + FORWARD),
+            "linearize": bonds(LEGS + LINEARISED),
+        },
         "wrong": {
             "exchanged": bonds(LEGS + FORWARD + "[::-1]"),
             "energies": bonds(LEGS + "return tuple(-jax.jacfwd(free)(jnp.array([Kx, Ky])))"),
@@ -170,6 +213,13 @@ ANSWERS = {
                 LEGS + "f = lambda a, b: free(jnp.array([a, b]))\n    h = 1e-5\n"
                 "    x = (f(Kx + h, Ky) - f(Kx - h, Ky)) / 2 / h\n"
                 "    return x, (f(Kx, Ky + h) - f(Kx, Ky - h)) / 2 / h"
+            ),
+            "differences of eighth order": bonds(
+                LEGS + "h = 2e-3\n"
+                "    pairs = ((1, 4 / 5), (2, -1 / 5), (3, 4 / 105), (4, -1 / 280))\n"
+                "    far = lambda k, e: free(jnp.array([Kx, Ky]) + k * h * e)\n"
+                "    slope = lambda e: sum(w * (far(k, e) - far(-k, e)) for k, w in pairs) / h\n"
+                "    return slope(np.array([1.0, 0.0])), slope(np.array([0.0, 1.0]))"
             ),
             "isotropic": bonds(
                 "free = lambda K: contract(ising_tensor(K), chi, steps, safe_svd)\n"
@@ -183,6 +233,8 @@ ANSWERS = {
         "right": {
             "by mixing angles": truncation(MIXING),
             "by blocks, projectors": truncation(SOLVE, TANGENT),
+            "economical by the chapter's rule": truncation(SOLVE, KEPT_RULE),
+            "projector of the Gram matrix": truncation(PROJECTOR),
         },
         "wrong": {
             "economical": truncation(ECONOMY),
@@ -204,10 +256,20 @@ ANSWERS = {
                 "    return jax.jvp(f, (M,), (dM,))[1]"
             ),
             "economical is right": truncation(SOLVE, SOLVE),
+            "the chapter's rule where kept values split": truncation(CHAPTERS_RULE),
+            "small differences": truncation(
+                "def best(M):\n        U, s, Vt = np.linalg.svd(M)\n"
+                "        return (U[:, :chi] * s[:chi]) @ Vt[:chi]\n\n"
+                "    return (best(M + 1e-5 * dM) - best(M - 1e-5 * dM)) / 2e-5"
+            ),
         },
     },
     "9.4": {
-        "right": {"by eigenvectors": potts(FOURIER), "by hand": potts()},
+        "right": {
+            "by eigenvectors": potts(FOURIER),
+            "by hand": potts(),
+            "Cholesky": potts(CHOLESKY),
+        },
         "wrong": {
             "bond for its root": potts(POTTS.replace("jnp.sqrt(", "(")),
             "half of the legs": potts(POTTS.replace("W, W, W, W)", "W, W, W @ W, jnp.eye(q))")),
@@ -218,6 +280,16 @@ ANSWERS = {
             "sign of u": potts(dual=DUAL.replace("u = -jax", "u = jax")),
             "no shift": potts(dual=DUAL.replace(" + 2 * np.log(np.exp(K) - 1) - np.log(3)", "")),
             "not relative": potts(dual=DUAL.replace(" / abs(left)", "")),
+            "energy of the exact solution": potts(
+                dual=DUAL.replace("return u,", "return -(1 + 1 / np.sqrt(3)),")
+            ),
+            "energy by differences": potts(
+                dual=DUAL.replace(
+                    "return u,",
+                    "f = lambda K: potts_lnz(K, 3, chi, steps)\n"
+                    "    return -(f(Kc + 1e-4) - f(Kc - 1e-4)) / 2e-4,",
+                )
+            ),
             "energy of a bond": potts(dual=DUAL.replace("return u,", "return u / 2,")),
         },
     },
@@ -230,6 +302,11 @@ ANSWERS = {
             "factor": charge(factor="12 / np.pi"),
             "sign": charge(factor="-6 / np.pi"),
             "no pi/6": charge(factor="1.0"),
+            "signs forgotten in the transfer matrix": charge(
+                CHARGE.replace("transfer_matrix(A, z)", "transfer_matrix(A, jnp.ones(z.size))")
+            ),
+            "one step more": charge(CHARGE.replace("range(steps)", "range(steps + 1)")),
+            "scale twice": charge(CHARGE.replace("4 * g", "2 * g")),
             "scale forgotten": charge(CHARGE.replace(" - 4 * g", "")),
             "scale once": charge(CHARGE.replace("4 * g", "g")),
             "one size": charge(
