@@ -19,9 +19,13 @@ def test_all_sweeps_are_one(rows, columns):
         assert np.array_equal(chapter.sweep(jnp.asarray(s), beta, jnp.asarray(u)), slow)
 
 
-def test_odd_sides_are_refused():
+def test_what_a_sweep_cannot_do_is_refused():
     with pytest.raises(ValueError, match="even sides"):
         chapter.sweep(jnp.ones((5, 4)), 0.4, jnp.ones((5, 4)))
+    with pytest.raises(ValueError, match="one number a site"):
+        chapter.sweep(jnp.ones((4, 4)), 0.4, jnp.ones(4))
+    with pytest.raises(TypeError, match="signed type"):
+        chapter.sweep(jnp.ones((4, 4), dtype=bool), 0.4, jnp.ones((4, 4)))
 
 
 def test_energy_and_field_by_hand():
