@@ -16,7 +16,7 @@ from course.notebooks import BUILD, ROOT, CourseError, address, chapters, read, 
 from course.running import cached, open_cache, pulled_in
 from course.sync import stub, sync
 
-NAME = chapters()[0]
+NAME = "01_software2"
 
 
 def run(*command, cwd=ROOT, **env):
