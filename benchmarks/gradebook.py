@@ -17,7 +17,7 @@ from classroom import filled, gradebook
 from course import gradebook as grader
 from course import template
 from course.grading import exercises, grade, only, run_nbval
-from course.notebooks import chapters, path_of, read, write
+from course.notebooks import path_of, read, write
 from course.sandbox import Limits
 
 SIZE = int(sys.argv[2]) if len(sys.argv) > 2 else 100
