@@ -32,7 +32,7 @@ from course.report import file_name, harmless
 from course.sealed import looks_inside, sealed
 from course.submissions import find
 
-NAME = chapters("solutions")[0]
+NAME = "01_software2"
 FIRST = min(answers(NAME))
 CONFINED = not sandbox.unavailable() if sys.platform == "linux" else False
 
