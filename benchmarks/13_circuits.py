@@ -7,7 +7,6 @@ writes their curve.
 
 import os
 import sys
-import time
 
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 import jax
@@ -79,19 +78,6 @@ def qulacs(theta, n, d):
     return f, lambda: -np.array(f())
 
 
-def best(functions, budget):
-    """Seconds of the fastest call of each function; they take turns, for about `budget` seconds
-    and at least three rounds."""
-    times = []
-    while len(times) < 3 or (np.sum(times) < budget and len(times) < 60):
-        times.append([])
-        for f in functions:
-            start = time.perf_counter()
-            f()
-            times[-1].append(time.perf_counter() - start)
-    return np.min(times, axis=0)
-
-
 def compare():
     rows = []
     for n, d in [
@@ -111,7 +97,7 @@ def compare():
         made = [maker(theta, n, d) for maker in (ours, pennylane, qulacs)]
         gradients = [gradient() for _, gradient in made]  # also the warm-up
         error = max(abs(g - gradients[0]).max() for g in gradients[1:])
-        a, b, c = best([f for f, _ in made], 6.0)
+        a, b, c = table.in_turns([f for f, _ in made], 6.0)
         rows.append(
             [
                 str(n),

@@ -12,6 +12,9 @@ from pathlib import Path
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # peers are compared on one thread
     os.environ.setdefault(variable, "1")
+
+import numpy as np  # noqa: E402  (it reads these variables)
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 RESULTS = Path(__file__).parent / "results"
@@ -33,6 +36,19 @@ def seconds(function, repeats: int = 7, at_least: float = 0.05) -> float:
             calls = max(2 * calls, int(calls * at_least / max(spent, 1e-9)))
         best = min(best, spent / calls)
     return best
+
+
+def in_turns(functions, budget: float, most: int = 60) -> np.ndarray:
+    """Seconds of the fastest call of each function; they take turns, for about `budget` seconds, at
+    least three rounds and at most `most`."""
+    times: list[list[float]] = []
+    while len(times) < 3 or (np.sum(times) < budget and len(times) < most):
+        times.append([])
+        for function in functions:
+            start = time.perf_counter()
+            function()
+            times[-1].append(time.perf_counter() - start)
+    return np.min(times, axis=0)
 
 
 def machine() -> str:
