@@ -1,8 +1,24 @@
 """Right and wrong answers to the exercises of chapter 1: each is the whole solution cell."""
 
 
-def wells(body):
-    return f"# Exercise 1.1\ndef wells(rho, x):\n    psi = jnp.sqrt(rho)\n    {body}\n"
+def design(body):
+    return f"# Exercise 1.1\ndef design(loss, A, b):\n    {body}\n"
+
+
+ONE = "one = jnp.linalg.lstsq(A, b)[0]"
+FREE = "free = jnp.linalg.svd(A)[2][A.shape[0]:].T"
+BY_MINIMISE = f"""{ONE}
+    {FREE}
+    of = lambda z: loss(one + free @ z)
+    z = jax.jit(lambda z: minimise(of, z, 40)[0][-1])(jnp.zeros(free.shape[1]))
+    return one + free @ z"""
+NEWTON = f"""{ONE}
+    {FREE}
+    a = one
+    for _ in range(%d):
+        H = free.T @ jax.hessian(loss)(a) @ free
+        a = a - free @ jnp.linalg.solve(H, free.T @ jax.grad(loss)(a))
+    return a"""
 
 
 STEP = "dV = jnp.linalg.lstsq(J, r)[0]\n    return dV - jnp.sum(rho * dV) * h"
@@ -43,35 +59,68 @@ def response(body):
     )
 
 
+CUT = """d = U.T @ r
+    left = jnp.sum(r**2) - jnp.append(0.0, jnp.cumsum(d**2))
+    K = int(jnp.argmax(left <= eps**2 * len(r)))
+    return Vt[:K].T @ (d[:K] / s[:K])"""
+
+
+def heard(body, numbers="1e-5, 20, 9e-7, 36, 10"):
+    return (
+        f"# Exercise 1.5\ndef prediction():\n    return {numbers}\n\n\n"
+        "def truncated_step(J, r, eps):\n"
+        "    U, s, Vt = jnp.linalg.svd(J, full_matrices=False)\n"
+        f"    {body}\n"
+    )
+
+
 ANSWERS = {
     "1.1": {
         "right": {
-            "with numpy": "# Exercise 1.1\ndef wells(rho, x):\n"
-            "    psi = np.sqrt(np.asarray(rho))\n    h = x[1] - x[0]\n"
-            "    padded = np.concatenate([[0], psi, [0]])\n"
-            "    return 0.5 * (padded[2:] - 2 * psi + padded[:-2]) / h**2 / psi\n",
-            "by the logarithm": wells(
-                "return -jnp.exp(-0.5 * jnp.log(rho)) * (kinetic(x) @ jnp.exp(0.5 * jnp.log(rho)))"
+            "L-BFGS in the null space": design(BY_MINIMISE),
+            "Newton's method in the null space": design(NEWTON % 30),
+            "scipy, constraint handed over": design(
+                "import scipy\n    of = jax.jit(jax.value_and_grad(loss))\n"
+                "    fun = lambda a: [np.asarray(part) for part in of(a)]\n"
+                "    held = dict(type='eq', fun=lambda a: A @ a - b, jac=lambda a: A)\n"
+                "    found = scipy.optimize.minimize(\n"
+                "        fun, np.linalg.pinv(A) @ b, jac=True, method='SLSQP',\n"
+                "        constraints=held, options=dict(ftol=1e-15, maxiter=500))\n"
+                "    return found.x"
+            ),
+            "scipy, null space by scipy": design(
+                "import scipy\n    free = scipy.linalg.null_space(np.asarray(A))\n"
+                "    one = np.linalg.pinv(A) @ np.asarray(b)\n"
+                "    of = jax.jit(jax.value_and_grad(lambda z: loss(one + free @ z)))\n"
+                "    fun = lambda z: [np.asarray(part) for part in of(z)]\n"
+                "    start = np.zeros(free.shape[1])\n"
+                "    found = scipy.optimize.minimize(fun, start, jac=True, tol=1e-12)\n"
+                "    return one + free @ found.x"
             ),
         },
         "wrong": {
-            "sign": wells("return kinetic(x) @ psi / psi"),
-            "density for wave function": wells("return -(kinetic(x) @ rho) / rho"),
-            "no half": wells("return -2 * (kinetic(x) @ psi) / psi"),
-            "another energy": wells("return 1.0 - (kinetic(x) @ psi) / psi"),
-            "not divided": wells("return -(kinetic(x) @ psi)"),
-            "harmonic guess": wells("return 0.5 * x**2 - 0.5"),
-            "spacing of one grid": wells(
-                "return -(kinetic(x) @ psi) / psi * ((x[1] - x[0]) / 0.05) ** 2"
+            "no constraint": design(
+                "return jax.jit(lambda a: minimise(loss, a, 60)[0][-1])(jnp.zeros(A.shape[1]))"
             ),
-            "size of one grid": wells("return -(kinetic(x) @ psi) / psi + jnp.zeros(201)"),
-            "ends joined": wells(
-                "bend = jnp.roll(psi, 1) - 2 * psi + jnp.roll(psi, -1)\n"
-                "    return 0.5 * bend / (x[1] - x[0]) ** 2 / psi"
+            "penalty": design(
+                "of = lambda a: loss(a) + 1e3 * jnp.sum((A @ a - b) ** 2)\n"
+                "    return jax.jit(lambda a: minimise(of, a, 200)[0][-1])(jnp.zeros(A.shape[1]))"
             ),
-            "first result again": "# Exercise 1.1\nkept = []\ndef wells(rho, x):\n"
-            "    psi = jnp.sqrt(rho)\n    kept.append(-(kinetic(x) @ psi) / psi)\n"
-            "    return kept[0]\n",
+            "constraint alone": design("return jnp.linalg.lstsq(A, b)[0]"),
+            "projected once, at the end": design(
+                "a = jax.jit(lambda a: minimise(loss, a, 60)[0][-1])(jnp.zeros(A.shape[1]))\n"
+                "    return a - jnp.linalg.pinv(A) @ (A @ a - b)"
+            ),
+            "one Newton step": design(NEWTON % 1),
+            "published numbers": design("return jnp.array([0.79926643, -0.18941314, 0.02651995])"),
+            "textbook": design("return jnp.array([3 / 4, -3 / 20, 1 / 60])"),
+            "homogeneous constraint": design((NEWTON % 30).replace("a = one", "a = 0 * one")),
+            "one free direction": design((NEWTON % 30).replace(FREE, FREE[:-2] + "[:1].T")),
+            "stopped early": design(BY_MINIMISE.replace("40", "3")),
+            "uphill": design((NEWTON % 30).replace("a = a -", "a = a +")),
+            "rows in the place of columns": design(
+                (NEWTON % 30).replace("[A.shape[0]:].T", "[:, A.shape[0]:]")
+            ),
         },
     },
     "1.2": {
@@ -194,6 +243,47 @@ def from_excited(rho, x):
                 "return -2 * h * psi[:, None] * ((U / (E - E[0])) @ U.T) * psi"
             ),
             "no gap": response("return -2 * h * psi[:, None] * (P @ P.T) * psi"),
+        },
+    },
+    "1.5": {
+        "right": {
+            "loop over directions": heard(
+                """dV, K = jnp.zeros(J.shape[1]), 0
+    while jnp.linalg.norm(r - J @ dV) > eps * len(r) ** 0.5 and K < len(s):
+        dV = dV + Vt[K] * (U[:, K] @ r) / s[K]
+        K += 1
+    return dV"""
+            ),
+            "eigenvectors of JᵀJ": heard(
+                """w, W = np.linalg.eigh(np.asarray(J.T @ J))
+    W, dV = W[:, ::-1], np.zeros(J.shape[1])
+    for K in range(len(w) + 1):
+        B = np.asarray(J) @ W[:, :K]
+        dV = W[:, :K] @ np.linalg.lstsq(B, np.asarray(r), rcond=1e-14)[0]
+        if np.sum((r - J @ dV) ** 2) <= eps**2 * len(r):
+            return dV
+    return dV"""
+            ),
+        },
+        "wrong": {
+            "all directions": heard("return jnp.linalg.lstsq(J, r)[0]"),
+            "one too many": heard(CUT.replace("K = ", "K = 1 + ")),
+            "one too few": heard(CUT.replace("K = ", "K = -1 + ")),
+            "noise of one point": heard(CUT.replace("eps**2 * len(r)", "eps**2")),
+            "root forgotten": heard(CUT.replace("eps**2 * len(r)", "eps * len(r)")),
+            "by singular value against noise": heard(
+                "keep = s > eps\n    return Vt.T @ jnp.where(keep, (U.T @ r) / s, 0)"
+            ),
+            "Tikhonov": heard("return Vt.T @ (s * (U.T @ r) / (s**2 + eps**2))"),
+            "times σ": heard(CUT.replace("/ s[:K]", "* s[:K]")),
+            "columns of Vᵀ": heard(CUT.replace("Vt[:K].T", "Vt[:, :K]")),
+            "rows of U": heard(CUT.replace("U.T @ r", "(U @ U.T @ r)[:len(s)]")),
+            "sign": heard(CUT.replace("return Vt", "return -Vt")),
+            "noise counted in the loss": heard(CUT, "1e-5, 20, 9e-8, 36, 10"),
+            "σ once": heard(CUT, "1e-3, 20, 9e-7, 36, 10"),
+            "directions counted from one": heard(CUT, "1e-5, 19, 9e-7, 35, 10"),
+            "h forgotten": heard(CUT, "1e-4, 25, 9e-6, 36, 10"),
+            "σ against ε²": heard(CUT, "1e-5, 20, 9e-7, 71, 20"),
         },
     },
 }
