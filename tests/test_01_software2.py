@@ -58,7 +58,7 @@ def test_descent_finds_the_minimum_of_a_quadratic_or_says_that_it_has_not():
     A = np.diag([1.0, 3.0])
     loss = lambda w: 0.5 * w @ A @ w - w.sum()
     found = chapter.descend(loss, np.zeros(2), 0.3, 400)[-1]
-    assert np.abs(found - [1, 1 / 3]).max() < 1e-12
+    assert np.abs(found - np.array([1, 1 / 3])).max() < 1e-12
     assert np.isnan(chapter.descend(loss, np.zeros(2), 0.01, 400)[-1]).all()
     assert np.isnan(chapter.descend(loss, np.zeros(2), 0.9, 400)[-1]).all()
     assert np.abs(chapter.descend(loss, found, 0.3, 400)[-1] - found).max() < 1e-12
