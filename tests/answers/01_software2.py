@@ -116,7 +116,7 @@ ANSWERS = {
             "textbook": design("return jnp.array([3 / 4, -3 / 20, 1 / 60])"),
             "homogeneous constraint": design((NEWTON % 30).replace("a = one", "a = 0 * one")),
             "one free direction": design((NEWTON % 30).replace(FREE, FREE[:-2] + "[:1].T")),
-            "stopped early": design(BY_MINIMISE.replace("40", "3")),
+            "stopped early": design(NEWTON % 4),
             "uphill": design((NEWTON % 30).replace("a = a -", "a = a +")),
             "rows in the place of columns": design(
                 (NEWTON % 30).replace("[A.shape[0]:].T", "[:, A.shape[0]:]")
