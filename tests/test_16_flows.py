@@ -12,14 +12,6 @@ chapter = lazily("16_flows")
 KEY = jax.random.key(77)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def compiled_in_haste():
-    """Nearly all of the time goes into compiling, for sizes that run in a blink."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def block_of(name):
     return {
         "affine": lambda: chapter.affine,
