@@ -224,10 +224,10 @@ def test_reversible_way_that_is_lost_is_nan():
     ts = jnp.array([0.0, 3.0])
     options = {"method": "rk4", "steps": 300}
     end = lambda k, way: ch.odeint(f, x0, ts, k, adjoint=way, **options)[-1, 0]
-    ways = ("reversible", "backsolve", "stored", "checkpointed", "interpolated")
-    lost, gone, *kept = jax.jit(lambda k: [jax.grad(end)(k, way) for way in ways])(16.0)
-    assert jnp.isnan(lost) and jnp.isnan(gone)
-    assert abs(kept[1] / kept[0] - 1) < 1e-12 and abs(kept[2] / kept[0] - 1) < 1e-5
+    lost, kept = jax.jit(lambda k: [jax.grad(end)(k, way) for way in ("reversible", "stored")])(
+        16.0
+    )
+    assert jnp.isnan(lost) and jnp.isfinite(kept)
 
 
 def test_memory_of_the_reversible_way_does_not_grow():
