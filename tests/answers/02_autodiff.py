@@ -49,7 +49,10 @@ ORDER = """v = np.linspace(0.4, 1.3, x.size).reshape(x.shape)
 
 
 def hunting(sees=SEES, order=ORDER):
-    return f"# Exercise 2.3\nduality_sees = {sees!r}\n\n\ndef wrong_order(f, x):\n    {order}\n"
+    return (
+        f"# Exercise 2.3\ndef duality_sees():\n    return {sees!r}\n\n\n"
+        f"def wrong_order(f, x):\n    {order}\n"
+    )
 
 
 def chain(body):
