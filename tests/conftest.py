@@ -37,8 +37,11 @@ class lazily:
         self._name = name
 
     def __getattr__(self, attribute: str):
+        import warm
+
         import course
 
+        warm.compile_quickly()
         loaded = vars(course.load(self._name))
         self.__dict__.update(loaded)
         LOADED.append(self)

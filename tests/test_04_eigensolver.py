@@ -48,9 +48,9 @@ def against(f, V):
     return lambda A: real_sum(jax.grad(f)(A) * V)
 
 
-def second(f, A, V):
-    """The second derivative along V, by four compositions of modes."""
-    pairs = [outer(inner(f, V), V) for outer in (along, against) for inner in (along, against)]
+def second(f, A, V, modes=(along, against)):
+    """The second derivative along V, by all compositions of the modes."""
+    pairs = [outer(inner(f, V), V) for outer in modes for inner in modes]
     return jax.jit(lambda A: [pair(A) for pair in pairs])(A)
 
 
@@ -61,7 +61,7 @@ def test_eigh_is_that_of_jax_to_second_order(n, kind):
     gradient = jax.jit(jax.grad(ours))(A)
     assert_allclose(gradient, jax.grad(theirs)(A), rtol=1e-9, atol=1e-9)
     wanted = jax.jit(along(along(theirs, V), V))(A)
-    for got in second(ours, A, V):
+    for got in second(ours, A, V, (along, against) if n == 23 else (against,)):
         assert_allclose(got, wanted, rtol=1e-8, atol=1e-8)
     batch = jnp.stack([A, 2 * A + M])
     gradients = jax.vmap(jax.grad(ours))(batch)
@@ -132,9 +132,10 @@ def test_svd_to_second_order(shape, kind):
 
     thin = partial(jnp.linalg.svd, full_matrices=False)
     ours, theirs = partial(f, chapter.svd), partial(f, thin)
-    assert_allclose(jax.grad(ours)(A), jax.grad(theirs)(A), rtol=1e-8, atol=1e-8)
+    gradients = jax.jit(lambda A: (jax.grad(ours)(A), jax.grad(theirs)(A)))(A)
+    assert_allclose(*gradients, rtol=1e-8, atol=1e-8)
     wanted = jax.jit(along(along(theirs, V), V))(A)
-    for got in second(ours, A, V):
+    for got in second(ours, A, V, (along, against) if shape == (3, 9) else (against,)):
         assert_allclose(got, wanted, rtol=1e-7, atol=1e-7)
 
 
@@ -147,9 +148,9 @@ def test_svd_of_low_rank_is_finite_and_right():
         return real_sum((U[:, :2] * jnp.sqrt(s[:2])) @ Vh[:2] * W)
 
     wanted = (8 * (f(A + 1e-4 * V) - f(A - 1e-4 * V)) - f(A + 2e-4 * V) + f(A - 2e-4 * V)) / 12e-4
-    assert_allclose(against(f, V)(A), wanted, rtol=1e-7, atol=0)
-    assert jnp.isfinite(along(jax.grad(f), V)(A)).all()
-    assert jnp.isfinite(jax.grad(against(f, V))(A)).all()
+    assert_allclose(jax.jit(against(f, V))(A), wanted, rtol=1e-7, atol=0)
+    twice = jax.jit(lambda A: (along(jax.grad(f), V)(A), jax.grad(against(f, V))(A)))(A)
+    assert jnp.isfinite(jnp.array(twice)).all()
 
 
 @pytest.mark.parametrize("n, kind", [(2, complex), (90, float)])
@@ -171,10 +172,10 @@ def test_ground_state_to_second_order(n, kind):
         return f(d[0], U[:, 0])
 
     wanted = jax.tree.leaves(jax.jit(jax.hessian(dense))(p))
-    for outer in (jax.jacfwd, jax.jacrev):
-        for inner in (jax.jacfwd, jax.jacrev):
-            got = jax.tree.leaves(jax.jit(outer(inner(ours)))(p))
-            assert_allclose(got, wanted, rtol=1e-8, atol=1e-9)
+    modes = (jax.jacfwd, jax.jacrev) if n == 90 else (jax.jacrev,)
+    ways = [outer(inner(ours)) for outer in modes for inner in modes]
+    for got in jax.jit(lambda p: [way(p) for way in ways])(p):
+        assert_allclose(jax.tree.leaves(got), wanted, rtol=1e-8, atol=1e-9)
 
 
 def test_ground_state_maps_over_parameters():
@@ -239,8 +240,8 @@ def two_humps(x):
 @pytest.mark.parametrize(
     "name, n, a, b, rho",
     [
-        ("two humps", 1000, -5, 5, two_humps),
-        ("box", 500, 0, 1, lambda x: jnp.sin(jnp.pi * (x * 499 + 1) / 501) ** 2),
+        ("two humps", 1001, -5, 5, two_humps),
+        ("box", 1001, 0, 1, lambda x: jnp.sin(jnp.pi * (x * 1000 + 1) / 1002) ** 2),
         ("far tails", 1001, 0, 40, lambda x: jnp.exp(-((x - 20) ** 2) / 3)),
     ],
 )

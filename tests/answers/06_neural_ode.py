@@ -103,6 +103,14 @@ def symplectic(f, states, t0, h, params, last_bar):
         total = jax.tree.map(lambda a, b, c: a + b + c, total, p1, p2)
     return x_bar, total
 """
+LOOP = """# Exercise 6.4
+PREDICTION = (4, 4)
+
+
+def symplectic(f, states, t0, h, params, last_bar):
+    loop = lambda x, p: midpoint_states(f, x, t0, h, len(states) - 1, p)[-1]
+    return jax.vjp(loop, states[0], params)[1](last_bar)
+"""
 BY_LINEARIZE = """# Exercise 6.4
 PREDICTION = 4.0, 4.0
 
@@ -148,9 +156,9 @@ PREDICTION = [1.0, 0.6667, 0.6667]
 
 
 def line_infimum(x, y):
-    x, y = jnp.asarray(x, float), jnp.asarray(y, float)
-    u = np.unique(np.asarray(x))
-    mean = lambda a, b: float(jnp.mean(y[(x >= a) & (x <= b)]))
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    u = np.unique(x)
+    mean = lambda a, b: np.mean(y[(x >= a) & (x <= b)])
     best = {c: max(min(mean(a, b) for b in u[u >= c]) for a in u[u <= c]) for c in u}
     return float(np.mean([(best[float(a)] - float(b)) ** 2 for a, b in zip(x, y)]))
 """
@@ -267,6 +275,7 @@ ANSWERS = {
             "at the end": MIDPOINT.replace("states[n], t0", "states[n + 1], t0"),
             "times alike": MIDPOINT.replace("f(x, t + h / 2, p)", "f(x, t, p)"),
             "parameters once": MIDPOINT.replace("a + b + c", "a + b"),
+            "through the loop": LOOP,
         },
     },
     "6.5": {

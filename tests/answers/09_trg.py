@@ -63,22 +63,23 @@ def bonds(body):
 
 
 MIXING = (
-    "U, s, Vt = jnp.linalg.svd(M)\n    P = U.T @ dM @ Vt.T\n    n = len(s)\n"
+    "U, s, Vt = np.linalg.svd(M)\n    P = U.T @ np.asarray(dM) @ Vt.T\n    n = len(s)\n"
     "    out = np.zeros((n, n))\n    for i in range(chi):\n        for j in range(n):\n"
     "            if j < chi:\n                out[i, j] = P[i, j]\n            else:\n"
     "                a = (P[i, j] + P[j, i]) / 2 / (s[j] - s[i])\n"
     "                b = (P[i, j] - P[j, i]) / 2 / (s[j] + s[i])\n"
     "                out[j, i] = s[i] * SIGN(-a - b)\n                out[i, j] = s[i] * (-a + b)\n"
-    "    return U @ jnp.asarray(out) @ Vt"
+    "    return U @ out @ Vt"
 ).replace("SIGN", "")
 SOLVE = (
-    "U, s, Vt = jnp.linalg.svd(M)\n    Uk, Vk, sk = U[:, :chi], Vt[:chi].T, s[:chi]\n"
+    "dM = np.asarray(dM)\n    U, s, Vt = np.linalg.svd(M)\n"
+    "    Uk, Vk, sk = U[:, :chi], Vt[:chi].T, s[:chi]\n"
     "    Up, Vp = U[:, chi:], Vt[chi:].T\n    L, R = Up.T @ dM @ Vk, Uk.T @ dM @ Vp\n"
-    "    sd = s[chi:]\n    X = jnp.zeros_like(L)\n    Y = jnp.zeros_like(R)\n"
+    "    sd = s[chi:]\n    X, Y = np.zeros_like(L), np.zeros_like(R)\n"
     "    for j in range(chi):\n"
     "        D = sk[j] ** 2 - sd**2\n"
-    "        X = X.at[:, j].set((sk[j] * L[:, j] + sd * R[j]) / D)\n"
-    "        Y = Y.at[j].set((sk[j] * R[j] + sd * L[:, j]) / D)\n"
+    "        X[:, j] = (sk[j] * L[:, j] + sd * R[j]) / D\n"
+    "        Y[j] = (sk[j] * R[j] + sd * L[:, j]) / D\n"
     "    return Uk @ (Uk.T @ dM @ Vk) @ Vk.T + Up @ (X * sk) @ Vk.T + Uk @ (sk[:, None] * Y) @ Vp.T"
 )
 ECONOMY = (

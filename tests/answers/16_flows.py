@@ -53,11 +53,11 @@ BY_RANK = (
 )
 
 
-def two(body, fit=None):
+def two(body, both=None):
     return (
         "# Exercise 16.3\n"
         f"def predict(a, w, hump):\n    {body}\n\n\n"
-        f"def covering_fit(x, log_w):\n    {fit or FIT}\n"
+        f"def together(flows, energy, key, count):\n    {both or BOTH}\n"
     )
 
 
@@ -66,16 +66,28 @@ PREDICT = (
     "    m = a * (2 * w - 1)\n"
     "    return m, (1 + a**2 - m**2) ** 0.5, a * hump, 1, -np.log(W)"
 )
-FIT = (
-    "w = jnp.exp(log_w - log_w.max())\n"
-    "    w = w / w.sum()\n"
-    "    m = jnp.sum(w[:, None] * x, axis=0)\n"
-    "    return m, jnp.einsum('n,ni,nj->ij', w, x, x) - jnp.outer(m, m)"
+BOTH = (
+    "keys = jax.random.split(key, len(flows))\n"
+    "    x = jnp.concatenate([sample(f, k, count)[0] for f, k in zip(flows, keys)])\n"
+    "    q = sum(jnp.exp(log_probs(f, x)) for f in flows) / len(flows)\n"
+    "    return x, -jax.vmap(energy)(x) - jnp.log(q)"
 )
-BY_COV = (
-    "w = np.exp(np.asarray(log_w) - jax.scipy.special.logsumexp(log_w))\n"
-    "    x = np.asarray(x)\n"
-    "    return np.average(x, axis=0, weights=w), np.cov(x.T, aweights=w)"
+BY_LATENT = (
+    "x = []\n"
+    "    for n, flow in enumerate(flows):\n"
+    "        z = jax.random.normal(jax.random.fold_in(key, n), (count, 2))\n"
+    "        x += [jax.vmap(lambda z: forward(flow, z)[0])(z)]\n"
+    "    x = jnp.vstack(x)\n"
+    "    log_q = -jnp.inf\n"
+    "    for flow in flows:\n"
+    "        log_q = jnp.logaddexp(log_q, log_probs(flow, x) - np.log(len(flows)))\n"
+    "    return x, -(jax.vmap(energy)(x) + log_q)"
+)
+OWN = (
+    "keys = jax.random.split(key, len(flows))\n"
+    "    x, log_q = zip(*[sample(f, k, count) for f, k in zip(flows, keys)])\n"
+    "    x = jnp.concatenate(x)\n"
+    "    return x, -jax.vmap(energy)(x) - jnp.concatenate(log_q)"
 )
 
 
@@ -264,11 +276,11 @@ ANSWERS = {
     "16.3": {
         "right": {
             "variance as a difference": two(PREDICT),
-            "numpy's weighted covariance": two(
+            "samples by hand, logarithms added": two(
                 "m = w * a - (1 - w) * a\n"
                 "    s = np.sqrt(1 + w * (a - m) ** 2 + (1 - w) * (a + m) ** 2)\n"
                 "    return m, s, float(hump) * a, 1.0, np.log(1 / {1: w, -1: 1 - w}[hump])",
-                BY_COV,
+                BY_LATENT,
             ),
         },
         "wrong": {
@@ -286,19 +298,30 @@ ANSWERS = {
             ),
             "sign of the value": two(PREDICT.replace("-np.log(W)", "np.log(W)")),
             "four numbers": two(PREDICT.replace(", -np.log(W)", "")),
-            "weights that overflow": two(PREDICT, FIT.replace("log_w - log_w.max()", "log_w")),
-            "logarithms as weights": two(
-                PREDICT, FIT.replace("jnp.exp(log_w - log_w.max())", "log_w - log_w.min()")
+            "each flow's own weights": two(PREDICT, OWN),
+            "sum, not mean, of the densities": two(PREDICT, BOTH.replace(" / len(flows)", "")),
+            "half, for any number of flows": two(
+                PREDICT, BOTH.replace("len(flows)\n    ret", "2\n    ret")
             ),
-            "no weights": two(PREDICT, "return x.mean(0), jnp.cov(x.T)"),
-            "second moment": two(PREDICT, FIT.replace(" - jnp.outer(m, m)", "")),
-            "diagonal alone": two(PREDICT, FIT + " * jnp.eye(2)"),
-            "covariance not weighted": two(
+            "mean of the logarithms": two(
                 PREDICT,
-                FIT.replace("jnp.einsum('n,ni,nj->ij', w, x, x) - jnp.outer(m, m)", "jnp.cov(x.T)"),
+                BOTH.replace("jnp.exp(log_probs(f, x))", "log_probs(f, x)").replace(
+                    "jnp.log(q)", "q"
+                ),
             ),
-            "not normalised": two(
-                PREDICT, FIT.replace("    w = w / w.sum()\n", "    w = w / len(w)\n")
+            "sign of the energy": two(PREDICT, BOTH.replace("-jax.vmap", "jax.vmap")),
+            "energy forgotten": two(PREDICT, BOTH.replace("-jax.vmap(energy)(x) ", "")),
+            "weights, not their logarithms": two(
+                PREDICT,
+                BOTH.replace(
+                    "-jax.vmap(energy)(x) - jnp.log(q)", "jnp.exp(-jax.vmap(energy)(x)) / q"
+                ),
+            ),
+            "samples of one flow": two(
+                PREDICT, BOTH.replace("sample(f, k, count)", "sample(flows[0], k, count)")
+            ),
+            "count in all": two(
+                PREDICT, BOTH.replace("sample(f, k, count)", "sample(f, k, count // len(flows))")
             ),
         },
     },
@@ -417,8 +440,6 @@ ANSWERS = {
                 )
             ),
             "entropy forgotten": line(free=FREE.replace("lq.mean() + ", "")),
-            "sign of the entropy": line(free=FREE.replace("lq.mean() + ", "-lq.mean() + ")),
-            "sum, not mean": line(free=FREE.replace(".mean()", ".sum()")),
         },
     },
 }
