@@ -211,3 +211,100 @@ def test_bad_input_gets_a_clear_error(wrong):
 def test_at_least_thirty_primitives():
     names = dir(chapter.ops) + dir(chapter.ops.linalg)
     assert len([n for n in names if not n.startswith("_")]) >= 30
+
+
+@pytest.mark.parametrize("name", ["jvp", "vjp", "grad of grad"])
+def test_vmap_is_a_loop(name):
+    o = chapter.ops
+    f = lambda x: o.sum(o.tanh(A @ x) * o.exp(-x)) / (2 + o.sum(x * x)) + x[1] * x[-1] ** 3
+    one = {
+        "jvp": lambda x: chapter.jvp(f, (x,), (x4,))[1],
+        "vjp": lambda x: chapter.vjp(f, x)[1](1.0)[0],
+        "grad of grad": lambda x: chapter.grad(lambda y: o.sum(chapter.grad(f)(y) * x4))(x),
+    }[name]
+    batch = draw.normal(size=(5, 4))
+    close(chapter.vmap(one)(batch), np.array([one(x) for x in batch]), 1e-11)
+
+
+def test_vmap_of_solve_and_of_a_shared_argument():
+    o = chapter.ops
+    many = np.array([SPD + k * np.eye(4) for k in range(3)])
+    solved = chapter.vmap(lambda a: o.linalg.solve(a, x4))(many)
+    close(solved, np.linalg.solve(many, x4[:, None])[..., 0], 1e-11)
+    slope = chapter.grad(lambda s: o.sum(chapter.vmap(lambda x: s * x * x)(x43)))(2.0)
+    assert abs(slope - np.sum(x43**2)) < 1e-12
+
+
+def test_a_trace_is_a_program():
+    o = chapter.ops
+    f = lambda x: o.sum(o.sin(x) * o.exp(x) / (1 + x[0] ** 2))
+    written = chapter.trace(f, x4)
+    other = x4 + 0.3
+    close(written(other), f(other), 1e-14)
+    close(chapter.grad(written)(other), chapter.grad(f)(other), 1e-13)
+    close(chapter.trace(chapter.grad(f), x4)(other), chapter.grad(f)(other), 1e-13)
+    close(chapter.trace(written, x4)(other), f(other), 1e-14)
+    close(chapter.grad(chapter.jit(f))(other), chapter.grad(f)(other), 1e-13)
+    assert "sin" in str(written) and "cos" not in str(written)
+
+
+def test_jit_does_not_keep_what_it_closed_over():
+    scale = lambda a: chapter.jit(lambda x: a * x)(3.0)
+    assert [chapter.grad(scale)(a) for a in (1.0, 2.0)] == [3.0, 3.0]
+    kept = []
+    inner = chapter.jit(lambda x: kept[-1] * x)
+    for a in (1.0, 2.0):
+        assert chapter.grad(lambda a: (kept.append(a), inner(3.0))[1])(a) == 3.0
+
+
+@pytest.mark.parametrize("transform", ["vmap", "jit"])
+def test_no_branch_under_vmap_and_jit(transform):
+    with pytest.raises(TypeError, match="cannot branch"):
+        getattr(chapter, transform)(lambda x: x if x > 0 else -x)(np.ones(1))
+
+
+@pytest.mark.parametrize("speed", [10.0, 12.0, 14.0, 16.0])
+def test_the_bounce_with_its_missing_term(speed):
+    program = lambda s: chapter.bounce(s, 1.0, 3000, 1e-3)
+    height, slope = chapter.jvp(program, (speed,), (1.0,))
+    exact_height, exact_slope = chapter.bounce_exact(np.array([speed]))
+    assert abs(height - exact_height[0]) < 1e-4 and abs(slope - exact_slope[0]) < 0.02
+    h = 1e-5
+    ends = chapter.bounce_exact(np.array([speed - h, speed + h]))[0]
+    assert abs(np.diff(ends)[0] / (2 * h) - exact_slope[0]) < 1e-8
+
+
+def test_the_fourth_derivative_of_the_period_wants_a_forced_round():
+    fourth = lambda k: chapter.nest(chapter.grad, lambda t: chapter.period(t, rounds=k), 4)(0.0)
+    assert fourth(0) == 0.0625 and abs(fourth(1) - 11 / 128) < 1e-15
+
+
+def test_taylor_of_a_constant_and_of_a_power():
+    assert [float(d) for d in chapter.taylor(lambda x: 2.0, 1.0, 1.0, 2)] == [2.0, 0.0, 0.0]
+    assert [float(d) for d in chapter.taylor(lambda x: x**3, 2.0, 1.0, 3)] == [8.0, 12.0, 12.0, 6.0]
+
+
+def test_single_precision_is_widened_and_empty_arrays_pass():
+    assert chapter.grad(chapter.ops.sum)(np.ones(3, np.float32)).dtype == np.float64
+    assert chapter.grad(chapter.ops.sum)(np.ones(0)).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: chapter.grad(np.sin)(1.0),
+        lambda: chapter.grad(lambda x: np.sum(np.ones(2) * x))(1.0),
+        lambda: chapter.ops.kron(x4, SPD),
+        lambda: chapter.ops.einsum("...i->i", A),
+        lambda: chapter.ops.einsum(A, [0, 1]),
+        lambda: chapter.vmap(chapter.ops.sin)(1.0),
+        lambda: chapter.vmap(lambda x, y: x + y)(x4, x3),
+        lambda: chapter.vmap(chapter.ops.sort)(x43),
+        lambda: chapter.grad(lambda x: x * 1j)(1.0),
+    ],
+)
+def test_refusals_are_sentences(wrong):
+    with pytest.raises((TypeError, ValueError, NotImplementedError)) as caught:
+        wrong()
+    words = str(caught.value)
+    assert len(words.split()) > 4 and "object" not in words

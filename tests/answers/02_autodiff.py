@@ -1,32 +1,17 @@
 """Right and wrong answers to the exercises of chapter 2: each is the whole solution cell."""
 
-SUM_TO = """def sum_to(c, shape):
-    while c.ndim > len(shape):
-        c = c.sum(axis=0)
-    for k, n in enumerate(shape):
-        if n == 1:
-            c = c.sum(axis=k, keepdims=True)
-    return c
+PUSH = "return sylvester(A, B, dC - dA @ X - X @ dB)"
+PULL = "S = sylvester(mT(A), mT(B), g)\n    return -S @ mT(X), -mT(X) @ S, S"
 
 
-"""
-HYPOT = "return sum_to(g * x / z, x.shape), sum_to(g * y / z, y.shape)"
-SOFTMAX = "return p * (g - np.sum(g * p, axis=-1, keepdims=True))"
-SYLVESTER = "S = scipy.linalg.solve_sylvester(A.T, B.T, g)\n    return -S @ X.T, -X.T @ S, S"
-
-
-def rules(hypot=HYPOT, softmax=SOFTMAX, sylvester=SYLVESTER):
+def rules(push=PUSH, pull=PULL):
     return f"""# Exercise 2.1
-{SUM_TO}def hypot_vjp(g, z, x, y):
-    {hypot}
+def sylvester_push(dA, dB, dC, X, A, B):
+    {push}
 
 
-def softmax_vjp(g, p, x):
-    {softmax}
-
-
-def sylvester_vjp(g, X, A, B, C):
-    {sylvester}
+def sylvester_pull(g, X, A, B):
+    {pull}
 """
 
 
@@ -45,34 +30,29 @@ def newton(loop=LOOP, implicit=IMPLICIT):
     )
 
 
-BEST = """from functools import lru_cache
-
-    @lru_cache(None)
-    def c(i, j):
-        if j == i + 1:
-            return 0
-        return min(c(i, k) + c(k, j) + sizes[i] * sizes[k] * sizes[j] for k in range(i + 1, j))
-
-    return c(0, len(sizes) - 1)"""
-
-
-def counting(
-    forward="return sizes[0] * int(np.dot(sizes[1:], sizes[:-1]))",
-    reverse="return sizes[-1] * int(np.dot(sizes[1:], sizes[:-1]))",
-    best=BEST,
-):
-    return f"""# Exercise 2.3
-def forward_cost(sizes):
-    {forward}
+SEES = {"sign": True, "factor": True, "both": False, "detached": False, "transpose": True}
+ORDER = """v = np.linspace(0.4, 1.3, x.size).reshape(x.shape)
+    w = np.linspace(1.7, -0.6, x.size).reshape(x.shape)
+    h = 1e-4
+    slope = lambda g, x: (g(x + h * v) - g(x - h * v)) / (2 * h)
+    push = lambda x: jvp(f, (x,), (v,))[1]
+    pull = lambda x: vjp(f, x)[1](w)[0]
+    if abs(push(x) - slope(f, x)).max() > 1e-5:
+        return 1
+    if abs(np.vdot(pull(x), v) - np.vdot(w, slope(f, x))) > 1e-5:
+        return 1
+    if abs(jvp(push, (x,), (v,))[1] - slope(push, x)).max() > 1e-5:
+        return 2
+    if abs(jvp(pull, (x,), (v,))[1] - slope(pull, x)).max() > 1e-5:
+        return 2
+    return 0"""
 
 
-def reverse_cost(sizes):
-    {reverse}
-
-
-def best_cost(sizes):
-    {best}
-"""
+def hunting(sees=SEES, order=ORDER):
+    return (
+        f"# Exercise 2.3\ndef duality_sees():\n    return {sees!r}\n\n\n"
+        f"def wrong_order(f, x):\n    {order}\n"
+    )
 
 
 def chain(body):
@@ -97,89 +77,87 @@ SEGMENTS = """m = max(1, int(n ** 0.5))
     return g, np.array(bars)"""
 
 
-def trimmed(keep="np.argsort(abs(r))[:h]", gradient="-2 * r[keep] @ X[keep]"):
-    return f"""r = y - X @ theta
-    keep = {keep}
-    return {gradient}"""
+ENCLOSE = """a, b = intervals[0]
+    if name in ("exp", "tanh"):
+        return getattr(np, name)(a), getattr(np, name)(b)
+    if name == "negative":
+        return -b, -a
+    if name in ("sin", "cos"):
+        if name == "cos":
+            a, b = a + np.pi / 2, b + np.pi / 2
+        top = (b - np.pi / 2) // (2 * np.pi) > (a - np.pi / 2) // (2 * np.pi)
+        bottom = (b + np.pi / 2) // (2 * np.pi) > (a + np.pi / 2) // (2 * np.pi)
+        lo = np.minimum(np.sin(a), np.sin(b))
+        hi = np.maximum(np.sin(a), np.sin(b))
+        return np.where(bottom, -1, lo), np.where(top, 1, hi)
+    c, d = intervals[1]
+    if name == "add":
+        return a + c, b + d
+    if name == "subtract":
+        return a - d, b - c
+    products = [a * c, a * d, b * c, b * d]
+    return np.min(products, axis=0), np.max(products, axis=0)"""
+PROVED = """width = (b - a) / pieces
+    for k in range(pieces):
+        if not bounds(derivative(f), a + k * width, a + (k + 1) * width)[0] > 0:
+            return False
+    return True"""
 
 
-TRIMMED = trimmed()
-
-
-def sorting(ranked, trimmed=TRIMMED):
-    return f"""# Exercise 2.5
-def rank_loss_grad(x, c):
-    {ranked}
-
-
-def trimmed_grad(theta, X, y, h):
-    {trimmed}
-"""
-
-
-RANKS = "return c[np.argsort(np.argsort(x))] * x"
-MUL = "return np.array([sum(a[j] * b[k - j] for j in range(k + 1)) for k in range(4)])"
-DIV = """z0 = a[0] / b[0]
-    z1 = (a[1] - b[1] * z0) / b[0]
-    z2 = (a[2] - b[1] * z1 - b[2] * z0) / b[0]
-    return np.array([z0, z1, z2, (a[3] - b[1] * z2 - b[2] * z1 - b[3] * z0) / b[0]])"""
-EXP = (
-    "return np.exp(a[0]) * "
-    "np.array([1, a[1], a[2] + a[1]**2 / 2, a[3] + a[1] * a[2] + a[1]**3 / 6])"
-)
-SIN = (
-    "s, c = np.sin(a[0]), np.cos(a[0])\n"
-    "    return np.array([s, c * a[1], c * a[2] - s * a[1]**2 / 2, "
-    "c * a[3] - s * a[1] * a[2] - c * a[1]**3 / 6])"
-)
-
-
-def jets(mul=MUL, div=DIV, exp=EXP, sin=SIN):
+def intervals(enclose=ENCLOSE, proved=PROVED):
     return (
-        f"# Exercise 2.6\ndef mul(a, b):\n    {mul}\n\n\ndef div(a, b):\n    {div}\n\n\n"
-        f"def exp(a):\n    {exp}\n\n\ndef sin(a):\n    {sin}\n"
+        f"# Exercise 2.5\ndef enclose(name, *intervals):\n    {enclose}\n\n\n"
+        f"def proved_increasing(f, a, b, pieces):\n    {proved}\n"
     )
 
 
 ANSWERS = {
     "2.1": {
         "right": {
-            "with numpy": rules(),
-            "by dense Jacobians": rules(
-                softmax="J = np.einsum('...i,ij->...ij', p, np.eye(p.shape[-1])) "
-                "- p[..., :, None] * p[..., None, :]\n"
-                "    return np.einsum('...ij,...i->...j', J, g)",
-                sylvester="m, n = C.shape\n"
-                "    M = np.kron(A.T, np.eye(n)) + np.kron(np.eye(m), B)\n"
-                "    S = np.linalg.solve(M, g.ravel()).reshape(m, n)\n"
-                "    return -np.outer(S[:, 0], X[:, 0]) "
-                "- sum(np.outer(S[:, k], X[:, k]) for k in range(1, n)), -(X.T @ S), S",
+            "by sylvester": rules(),
+            "term by term, with matmul": rules(
+                "return sylvester(A, B, dC) - sylvester(A, B, ops.matmul(dA, X)) "
+                "- sylvester(A, B, ops.matmul(X, dB))",
+                "S = ops.transpose(sylvester(B, A, ops.transpose(g)))\n"
+                "    return -(S @ X.T), -(X.T @ S), S",
             ),
-            "hypot by jax": rules(hypot="return jax.vjp(jnp.hypot, x, y)[1](g)"),
+            "by a dense system of the engine": rules(
+                pull="m, n = np.shape(g)\n"
+                "    eye = lambda k: np.eye(k)\n"
+                "    first = ops.reshape(mT(A), (m, 1, m, 1)) * eye(n).reshape(1, n, 1, n)\n"
+                "    second = eye(m).reshape(m, 1, m, 1) * ops.reshape(B, (1, n, 1, n))\n"
+                "    M = ops.reshape(first + second, (m * n, m * n))\n"
+                "    S = ops.reshape(ops.linalg.solve(M, ops.reshape(g, m * n)), (m, n))\n"
+                "    return -S @ mT(X), -mT(X) @ S, S"
+            ),
         },
         "wrong": {
-            "no sum over repeated axes": rules(hypot="return g * x / z, g * y / z"),
-            "x alone": rules(hypot="return [sum_to(g * x / z, x.shape)]"),
-            "single precision": rules(
-                softmax="return np.float32(p * (g - np.sum(g * p, axis=-1, keepdims=True)))"
-            ),
-            "mean over repeated axes": rules(hypot=HYPOT).replace("c.sum(", "c.mean("),
-            "leading axes only": rules().replace(
-                "        if n == 1:\n            c = c.sum(axis=k, keepdims=True)\n",
-                "        pass\n",
-            ),
-            "x and y swapped": rules(
-                hypot="return sum_to(g * y / z, x.shape), sum_to(g * x / z, y.shape)"
-            ),
-            "diagonal of the softmax alone": rules(softmax="return g * p * (1 - p)"),
-            "not contracted": rules(softmax="return p * (g - g * p)"),
-            "second axis": rules(softmax="return p * (g - np.sum(g * p, axis=1, keepdims=True))"),
-            "sizes of one equation": rules(sylvester=SYLVESTER + " + np.zeros((4, 3))"),
-            "sum over all axes": rules(softmax="return p * (g - np.sum(g * p))"),
-            "not transposed": rules(sylvester=SYLVESTER.replace("A.T, B.T", "A, B")),
-            "sign": rules(sylvester=SYLVESTER.replace("-S @ X.T, -X.T", "S @ X.T, X.T")),
+            "sign of the push": rules(push=PUSH.replace("- dA", "+ dA")),
+            "B forgotten": rules(push=PUSH.replace(" - X @ dB", "")),
+            "sides in the push": rules(push=PUSH.replace("dA @ X - X @ dB", "X @ dA - dB @ X")),
+            "not transposed": rules(pull=PULL.replace("mT(A), mT(B)", "A, B")),
+            "sign of the pull": rules(pull=PULL.replace("-S @ mT(X), -mT(X)", "S @ mT(X), mT(X)")),
+            "X not transposed": rules(pull=PULL.replace("mT(X)", "X")),
             "wrong side": rules(
-                sylvester=SYLVESTER.replace("-S @ X.T, -X.T @ S", "-X @ S.T, -S.T @ X")
+                pull=PULL.replace("-S @ mT(X), -mT(X) @ S", "-X @ mT(S), -mT(S) @ X")
+            ),
+            "A and B swapped": rules(
+                pull=PULL.replace("-S @ mT(X), -mT(X) @ S", "-mT(X) @ S, -S @ mT(X)")
+            ),
+            "C forgotten": rules(pull=PULL.replace(", S", "", 1).replace("@ S, S", "@ S")),
+            "by SciPy": rules(
+                "return scipy.linalg.solve_sylvester(A, B, dC - dA @ X - X @ dB)",
+                "S = scipy.linalg.solve_sylvester(A.T, B.T, g)\n    return -S @ X.T, -X.T @ S, S",
+            ),
+            "detached from A": rules(PUSH.replace("(A, B", "(plain(A), plain(B)")),
+            "detached from X": rules(pull=PULL.replace("mT(X)", "plain(X).T")),
+            "a pull by differences": rules(
+                pull="h = 1e-6\n    def by(k):\n        out = []\n"
+                "        args = [A, B, A @ X + X @ B]\n"
+                "        for e in np.eye(args[k].size):\n            new = list(args)\n"
+                "            new[k] = args[k] + h * e.reshape(args[k].shape)\n"
+                "            out.append(np.sum(g * (sylvester(*new) - X)) / h)\n"
+                "        return np.reshape(out, args[k].shape)\n    return by(0), by(1), by(2)"
             ),
         },
     },
@@ -238,54 +216,59 @@ ANSWERS = {
     },
     "2.3": {
         "right": {
-            "with numpy and recursion": counting(),
-            "a helper named product": counting()
-            .replace(
-                "def forward_cost", "def product(a, b):\n    return a * b\n\n\ndef forward_cost"
-            )
-            .replace("return sizes[-1] *", "return product(sizes[-1], 1) *"),
-            "table of rows": counting(
-                forward="""total = 0
-    for k in range(1, len(sizes)):
-        total += sizes[0] * sizes[k - 1] * sizes[k]
-    return total""",
-                best="""L = len(sizes) - 1
-    M = [[0] * (L + 1) for _ in range(L + 1)]
-    for i in range(L - 2, -1, -1):
-        for j in range(i + 2, L + 1):
-            n = sizes[i] * sizes[j]
-            M[i][j] = min(M[i][k] + M[k][j] + n * sizes[k] for k in range(i + 1, j))
-    return M[0][L]""",
+            "with slopes": hunting(),
+            "by unit vectors and JAX's names": hunting(
+                sees=dict(SEES),
+                order="""def bad(g, J):
+        columns = [(g(x + 1e-5 * e) - g(x - 1e-5 * e)) / 2e-5 for e in np.eye(x.size)]
+        return abs(np.array(columns).T - J(x)).max() > 1e-4
+    units = np.eye(x.size)
+    push = lambda x, v: jvp(f, (x,), (v,))[1]
+    pull = lambda x, w: vjp(f, x)[1](w)[0]
+    if bad(f, lambda x: np.array([push(x, e) for e in units]).T):
+        return 1
+    if bad(f, lambda x: np.array([pull(x, e) for e in units])):
+        return 1
+    for e in units:
+        for g in (lambda x: push(x, e), lambda x: pull(x, e)):
+            if bad(g, lambda x: np.array([jvp(g, (x,), (u,))[1] for u in units]).T):
+                return 2
+    return 0""",
             ),
         },
         "wrong": {
-            "forward and reverse swapped": counting(
-                "return sizes[-1] * int(np.dot(sizes[1:], sizes[:-1]))",
-                "return sizes[0] * int(np.dot(sizes[1:], sizes[:-1]))",
+            "sees everything": hunting(sees=dict.fromkeys(SEES, True)),
+            "sees wrong values": hunting(sees=SEES | {"both": True}),
+            "sees detached rules": hunting(sees=SEES | {"detached": True}),
+            "misses the transpose": hunting(sees=SEES | {"transpose": False}),
+            "a key is missing": hunting(sees={k: v for k, v in SEES.items() if k != "sign"}),
+            "by duality": hunting(
+                order="r = np.random.default_rng(0)\n"
+                "    if duality_gap(f, (x,), r) > 1e-6:\n        return 1\n"
+                "    return 2 if duality_gap(pulled(f), (x,), r) > 1e-6 else 0"
             ),
-            "one vector": counting("return int(np.dot(sizes[1:], sizes[:-1]))"),
-            "first layer free": counting("return sizes[0] * int(np.dot(sizes[2:], sizes[1:-1]))"),
-            "additions counted too": counting(
-                "return 2 * sizes[0] * int(np.dot(sizes[1:], sizes[:-1]))"
+            "forward mode alone": hunting(
+                order=ORDER.replace(
+                    "np.vdot(pull(x), v) - np.vdot(w, slope(f, x))", "0 * x[0]"
+                ).replace("jvp(pull, (x,), (v,))[1] - slope(pull, x)", "0 * x")
             ),
-            "better of two modes": counting(
-                best="return min(forward_cost(sizes), reverse_cost(sizes))"
+            "reverse mode alone": hunting(
+                order=ORDER.replace("push(x) - slope(f, x)", "0 * x").replace(
+                    "jvp(push, (x,), (v,))[1] - slope(push, x)", "0 * x"
+                )
             ),
-            "greedy": counting(
-                best="""s, total = list(sizes), 0
-    while len(s) > 2:
-        k = max(range(1, len(s) - 1), key=lambda k: s[k])
-        total += s[k - 1] * s[k] * s[k + 1]
-        del s[k]
-    return total"""
+            "w equal to v": hunting(
+                order=ORDER.replace("w = np.linspace(1.7, -0.6", "w = np.linspace(0.4, 1.3")
             ),
-            "left to right": counting(
-                best="return sum("
-                "sizes[0] * sizes[k] * sizes[k + 1] for k in range(1, len(sizes) - 1))"
+            "first order alone": hunting(
+                order=ORDER.split("    if abs(jvp(push")[0] + "    return 0"
             ),
-            "without a table": counting(
-                best=BEST.replace("@lru_cache(None)\n    ", "").replace(
-                    "from functools import lru_cache\n", ""
+            "first entry alone": hunting(
+                order=ORDER.replace("v = np.linspace(0.4, 1.3, x.size)", "v = np.eye(x.size)[1]")
+            ),
+            "one-sided, too strict": hunting(
+                order=ORDER.replace(
+                    "(g(x + h * v) - g(x - h * v)) / (2 * h)", "(g(x + h * v) - g(x)) / h"
                 )
             ),
         },
@@ -388,74 +371,71 @@ ANSWERS = {
     },
     "2.5": {
         "right": {
-            "ranks": sorting(RANKS),
-            "by jax": sorting(
-                "return jax.grad(lambda x: 0.5 * jnp.sum(c * jnp.sort(x)**2))(jnp.asarray(x))",
-                "loss = lambda t: jnp.sum(jnp.sort((y - X @ t)**2)[:h])\n"
-                "    return jax.grad(loss)(jnp.asarray(theta))",
-            ),
-            "comparison of all pairs": sorting(
-                "rank = (x[:, None] > x[None]).sum(1)\n    return c[rank] * x",
-                "r = y - X @ theta\n"
-                "    cut = np.sort(r**2)[h - 1]\n"
-                "    return 2 * X.T @ np.where(r**2 <= cut, -r, 0)",
-            ),
-        },
-        "wrong": {
-            "argsort for ranks": sorting("return c[np.argsort(x)] * x"),
-            "left in sorted order": sorting("return c * np.sort(x)"),
-            "factor two": sorting("return 2 * c[np.argsort(np.argsort(x))] * x"),
-            "weights without order": sorting("return c * x"),
-            "descending": sorting("return c[np.argsort(np.argsort(-x))] * x"),
-            "nine entries": sorting(
-                "z = np.zeros(9)\n    z[np.argsort(x)] = c * np.sort(x)\n    return z"
-            ),
-            "sorts its argument": sorting("x.sort()\n    return c * x"),
-            "two parameters alone": sorting(
-                RANKS,
-                trimmed(
-                    gradient="np.array([-2 * r[keep] @ X[keep, 0], -2 * r[keep] @ X[keep, 1]])"
-                ),
-            ),
-            "all residuals": sorting(RANKS, "return -2 * X.T @ (y - X @ theta)"),
-            "largest residuals": sorting(RANKS, trimmed(keep="np.argsort(abs(r))[-h:]")),
-            "signed order": sorting(RANKS, trimmed(keep="np.argsort(r)[:h]")),
-            "fourteen residuals, hard-coded": sorting(
-                RANKS, trimmed(keep="np.argsort(abs(r))[:14]")
-            ),
-            "sign": sorting(RANKS, trimmed(gradient="2 * r[keep] @ X[keep]")),
-        },
-    },
-    "2.6": {
-        "right": {
-            "formulas": jets(),
-            "power series and polynomials": jets(
-                mul="return np.bincount("
-                "np.add.outer(range(4), range(4)).ravel(), np.outer(a, b).ravel())[:4]",
-                div="M = sum(b[k] * np.eye(4, k=-k) for k in range(4))\n"
-                "    return np.linalg.solve(M, a)",
-                exp="u = np.array([0, *a[1:]])\n"
-                "    return np.exp(a[0]) * "
-                "(np.eye(4)[0] + u + mul(u, u) / 2 + mul(u, mul(u, u)) / 6)",
-                sin="u = np.array([0, *a[1:]])\n    u2 = mul(u, u)\n    u3 = mul(u, u2)\n"
-                "    return np.sin(a[0]) * (np.eye(4)[0] - u2 / 2) + np.cos(a[0]) * (u - u3 / 6)",
+            "case by case": intervals(),
+            "by a table of functions": intervals(
+                enclose="""pi = np.pi
+
+    def corners(f):
+        return lambda x, y: (
+            np.min([f(a, b) for a in x for b in y], axis=0),
+            np.max([f(a, b) for a in x for b in y], axis=0),
+        )
+
+    def sine(x):
+        k = np.ceil((x[0] - pi / 2) / pi)
+        inner = np.array([pi / 2 + pi * (k + j) for j in (0, 1)])
+        inner = np.clip(inner, x[0], x[1])
+        values = np.sin(np.array([x[0], x[1], *inner]))
+        return values.min(0), values.max(0)
+
+    rule = {
+        "add": corners(np.add),
+        "subtract": corners(np.subtract),
+        "multiply": corners(np.multiply),
+        "negative": lambda x: (-x[1], -x[0]),
+        "exp": lambda x: tuple(map(np.exp, x)),
+        "tanh": lambda x: tuple(map(np.tanh, x)),
+        "sin": sine,
+        "cos": lambda x: sine((x[0] + pi / 2, x[1] + pi / 2)),
+    }[name]
+    return rule(*intervals)""",
+                proved="edges = np.linspace(a, b, pieces + 1)\n"
+                "    return all(bounds(derivative(f), *e)[0] > 0 for e in zip(edges, edges[1:]))",
             ),
         },
         "wrong": {
-            "entry by entry": jets(mul="return a * b"),
-            "derivatives instead of coefficients": jets(
-                mul="return np.array([a[0]*b[0], a[0]*b[1]+a[1]*b[0], "
-                "a[0]*b[2]+2*a[1]*b[1]+a[2]*b[0], "
-                "a[0]*b[3]+3*a[1]*b[2]+3*a[2]*b[1]+a[3]*b[0]])"
+            "ends of the sine alone": intervals(
+                ENCLOSE.replace("np.where(bottom, -1, lo), np.where(top, 1, hi)", "(lo, hi)")
             ),
-            "division by the value alone": jets(div="return a / b[0]"),
-            "sign in the division": jets(div=DIV.replace("- b[2] * z0", "+ b[2] * z0")),
-            "exp to first order": jets(exp="return np.exp(a[0]) * np.array([1, a[1], a[2], a[3]])"),
-            "exp without one half": jets(exp=EXP.replace("a[1]**2 / 2", "a[1]**2")),
-            "sign of the cosine's derivative": jets(
-                sin=SIN.replace("- s * a[1]**2", "+ s * a[1]**2")
+            "sine always from -1 to 1": intervals(
+                ENCLOSE.replace(
+                    "np.where(bottom, -1, lo), np.where(top, 1, hi)", "0 * lo - 1, 0 * hi + 1"
+                )
             ),
-            "missing mixed term": jets(sin=SIN.replace(" - s * a[1] * a[2]", "")),
+            "maximum without minimum": intervals(ENCLOSE.replace("np.where(bottom, -1, lo)", "lo")),
+            "subtraction of like ends": intervals(ENCLOSE.replace("a - d, b - c", "a - c, b - d")),
+            "negative not turned": intervals(ENCLOSE.replace("-b, -a", "-a, -b")),
+            "products of like ends": intervals(
+                ENCLOSE.replace("[a * c, a * d, b * c, b * d]", "[a * c, b * d]")
+            ),
+            "cosine shifted the wrong way": intervals(
+                ENCLOSE.replace("a + np.pi / 2, b + np.pi / 2", "a - np.pi / 2, b - np.pi / 2")
+            ),
+            "widened by a tenth": intervals(
+                ENCLOSE.replace("a + c, b + d", "a + c - 0.1, b + d + 0.1")
+            ),
+            "bounds of f, not of its derivative": intervals(
+                proved=PROVED.replace("derivative(f)", "f")
+            ),
+            "upper bound": intervals(proved=PROVED.replace("[0] > 0", "[1] > 0")),
+            "one piece": intervals(proved="return bool(bounds(derivative(f), a, b)[0] > 0)"),
+            "last piece alone": intervals(
+                proved=PROVED.replace("for k in range(pieces):", "for k in (pieces - 1,):")
+            ),
+            "by the slopes at the edges": intervals(
+                proved="xs = np.linspace(a, b, pieces + 1)\n"
+                "    return bool(np.all(derivative(f)(xs) > 0))"
+            ),
         },
     },
 }
