@@ -40,10 +40,11 @@ def rng(k):
 def progress(items, label="step"):
     """Yield the items of a sequence; a line that goes away says how far."""
     line = display(HTML(""), display_id=True)
+    say = line.update if line else lambda page: None  # no page, no line
     for k, item in enumerate(items):
-        line.update(HTML(f"{label} {k} of {len(items)}"))
+        say(HTML(f"{label} {k} of {len(items)}"))
         yield item
-    line.update(HTML(""))
+    say(HTML(""))
 
 def slider(values, draw, label):
     """A slider over the figures that `draw(value)` returns. All are drawn

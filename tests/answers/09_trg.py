@@ -146,7 +146,7 @@ DUAL = (
 def potts(lnz=POTTS, dual=DUAL):
     return (
         f"# Exercise 9.4\ndef potts_lnz(K, q, chi, steps):\n    {lnz}\n\n\n"
-        f"def latent_side(chi, steps):\n    {dual}\n"
+        f"def self_dual_point(chi, steps):\n    {dual}\n"
     )
 
 
