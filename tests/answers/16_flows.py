@@ -299,6 +299,10 @@ ANSWERS = {
             "sign of the value": two(PREDICT.replace("-np.log(W)", "np.log(W)")),
             "four numbers": two(PREDICT.replace(", -np.log(W)", "")),
             "each flow's own weights": two(PREDICT, OWN),
+            "too narrow a base": two(
+                PREDICT, BY_LATENT.replace("jax.random.normal", "0.5 * jax.random.normal")
+            ),
+            "one key for all flows": two(PREDICT, BOTH.replace("sample(f, k,", "sample(f, key,")),
             "sum, not mean, of the densities": two(PREDICT, BOTH.replace(" / len(flows)", "")),
             "half, for any number of flows": two(
                 PREDICT, BOTH.replace("len(flows)\n    ret", "2\n    ret")
