@@ -15,6 +15,13 @@ BY_VJP = """x, bars = state[:2], state[2:4]
     return jnp.concatenate([dx, -x_bar, -jnp.stack(p_bar)])"""
 
 
+MATRICES = """w, g = params
+    A = jnp.array([[0.0, 1.0], [-(w**2), -g]])
+    (q, v), bars = state[:2], state[2:4]
+    ends = jnp.array([2 * w * q, v]) * bars[1]
+    return jnp.concatenate([A @ state[:2], -A.T @ bars, ends])"""
+
+
 def oscillator(slopes=SLOPES, back=BACK):
     return (
         f"# Exercise 6.1\ndef augmented(state, t, params):\n    {slopes}\n\n\n"
@@ -207,8 +214,9 @@ def newton(first=FIRST, second=SECOND):
 
 ANSWERS = {
     "6.1": {
-        "right": {"plain": oscillator(), "by vjp": oscillator(BY_VJP)},
+        "right": {"plain": oscillator(), "by matrices": oscillator(MATRICES)},
         "wrong": {
+            "by vjp": oscillator(BY_VJP),
             "not transposed": oscillator(
                 SLOPES.replace("w**2 * vb, g * vb - qb", "-vb, w**2 * qb + g * vb")
             ),
