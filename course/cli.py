@@ -270,12 +270,13 @@ def book():
 @click.argument("name", metavar="NN_subject")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--function", metavar="NAME", help="Mutate this function alone; record nothing.")
+@click.option("--again", is_flag=True, help="Try the survivors of the last run here once more.")
 @plainly
-def mutants(name, jobs, function):
+def mutants(name, jobs, function, again):
     """Make each function of a chapter slightly wrong: which cell notices? Writes tests/mutants/."""
     from course.mutants import run
 
-    run(name, report=tell, jobs=jobs, function=function)
+    run(name, report=tell, jobs=jobs, function=function, again=again)
 
 
 @main.command()

@@ -124,11 +124,21 @@ def test_record_keeps_sentences(outcome):
 
 def test_a_stopped_run_is_taken_up_again_unless_the_cells_changed(tmp_path):
     path = tmp_path / "mutants" / "77_small.jsonl"
-    notes = Notes(path, ["cells"])
+    notes = Notes(path, ["functions", "cells"])
     assert notes.read() == {}
     notes.add([3, "factor", ""])
-    assert Notes(path, ["cells"]).read() == {(3, "factor"): ""}
-    assert Notes(path, ["other cells"]).read() == {} == Notes(path, ["other cells"]).read()
+    assert Notes(path, ["functions", "cells"]).read() == {(3, "factor"): ""}
+    other = Notes(path, ["functions", "other cells"])
+    assert other.read() == {} == Notes(path, ["functions", "other cells"]).read()
+
+
+def test_survivors_are_tried_again_while_the_functions_are_the_same(tmp_path):
+    notes = Notes(tmp_path / "77_small.jsonl", ["functions", "cells"])
+    notes.finish({(3, "factor"): "", (4, "factor"): "check"})
+    for cells in ("cells", "more checks"):
+        again = Notes(notes.path, ["functions", cells])
+        assert again.read(again=True) == {(4, "factor"): "check"}
+    assert Notes(notes.path, ["other functions", "cells"]).read(again=True) == {}
 
 
 @pytest.mark.parametrize("name", LECTURES)

@@ -116,18 +116,28 @@ class Outcome:
 
 
 def run(
-    name: str, root: Path = ROOT, report=print, jobs: int = 1, function: str | None = None
+    name: str,
+    root: Path = ROOT,
+    report=print,
+    jobs: int = 1,
+    function: str | None = None,
+    again: bool = False,
 ) -> Outcome:
     """Try the mutants of a chapter in `jobs` processes, and write the record.
 
     `report` gets a line of text for each mutant. A run that was stopped is taken up again. With
-    `function`, the name of one, its mutants alone are tried, and nothing is written.
+    `function`, the name of one, its mutants alone are tried, and nothing is written. With `again`
+    the survivors of the last run here are tried against the checks of today; who was noticed then
+    counts as noticed.
     """
     found = functions(name, root)
     if function and function not in [f.name for f in found]:
         raise CourseError(f"The define cells of lectures/{name}.ipynb have no {function}.")
-    notes = Notes(root / BUILD / "mutants" / f"{name}.jsonl", [code_hash(lecture(name, root))])
-    known = {} if function else notes.read()
+    stamp = [digest(listed(found)), code_hash(lecture(name, root))]
+    notes = Notes(root / BUILD / "mutants" / f"{name}.jsonl", stamp)
+    known = {} if function else notes.read(again)
+    if again and not known:
+        raise CourseError(f"Of the functions of {name} as they are no run is known here.")
     count = len(known)
 
     def tell(event, rest):
@@ -152,25 +162,38 @@ def run(
     results = {(found[n].cell, found[n].name, fault): known[n, fault] for n, fault in sorted(known)}
     outcome = Outcome(found, results, [found[n] for n in workers[0].silent])
     if not function:
-        write(name, outcome, root)
-        notes.path.unlink()
+        write(name, outcome, root, again)
+        notes.finish(known)
     return outcome
 
 
 class Notes:
-    """What a run has found so far, in case that it is stopped; `stamp` tells of which cells."""
+    """What a run has found so far, in case that it is stopped, and what the last one found;
+    `stamp` tells of which functions and of which cells."""
 
     def __init__(self, path: Path, stamp: list[str]):
         self.path, self.stamp, self.lock = path, stamp, threading.Lock()
 
-    def read(self) -> dict[tuple[int, str], str]:
+    def read(self, again: bool = False) -> dict[tuple[int, str], str]:
+        """What is known of a run that was stopped; with `again`, who was noticed in any."""
         lines = self.path.read_text().splitlines() if self.path.is_file() else []
         stamp, *found = map(json.loads, lines or ["[]"])
+        if again and stamp[:1] == self.stamp[:1]:
+            return {(number, fault): where for number, fault, where in found if where}
         if stamp == self.stamp:
             return {(number, fault): where for number, fault, where in found}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(self.stamp) + "\n")
+        self.begin()
         return {}
+
+    def begin(self, *more: str) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps([*self.stamp, *more]) + "\n")
+
+    def finish(self, known: dict[tuple[int, str], str]) -> None:
+        """Keep the results of a whole run: not to be taken up, but for `again`."""
+        self.begin("whole")
+        for (number, fault), where in known.items():
+            self.add([number, fault, where])
 
     def add(self, line: list) -> None:
         with self.lock, self.path.open("a") as file:
@@ -201,7 +224,7 @@ def digest(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
-def write(name: str, outcome: Outcome, root: Path = ROOT) -> None:
+def write(name: str, outcome: Outcome, root: Path = ROOT, again: bool = False) -> None:
     """Write the record; a sentence that stands there for a survivor stays."""
     path, lines = record(name, root), listed(outcome.functions)
     _, why = recorded(path)
@@ -215,7 +238,9 @@ def write(name: str, outcome: Outcome, root: Path = ROOT) -> None:
         f"# Mutants of {name}",
         "",
         f"Written by `make mutants ONLY={name}` on {datetime.date.today()}: "
-        f"Python {platform.python_version()}, {versions}.",
+        f"Python {platform.python_version()}, {versions}."
+        + " The survivors of an earlier run were tried again; the others are as it found them."
+        * again,
         "",
         f"Functions: {len(outcome.functions)} (digest {digest(lines)}); without mutant: "
         f"{', '.join(reasons) or 'none'}.",
