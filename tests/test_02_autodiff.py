@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from conftest import lazily
 
+from course.notebooks import path_of, read, tags
+
 chapter = lazily("02_autodiff")
 draw = np.random.default_rng(20261124)
 A, B, M = draw.normal(size=(4, 4)), draw.normal(size=(4, 3)), draw.normal(size=(2, 4, 4))
@@ -301,6 +303,13 @@ def test_single_precision_is_widened_and_empty_arrays_pass():
         lambda: chapter.vmap(lambda x, y: x + y)(x4, x3),
         lambda: chapter.vmap(chapter.ops.sort)(x43),
         lambda: chapter.grad(lambda x: x * 1j)(1.0),
+        lambda: chapter.ops.linalg.eigvalsh(np.array([[0, -1j], [1j, 0]])),
+        lambda: chapter.ops.linalg.cholesky(np.array([[2, 1j], [-1j, 2]])),
+        lambda: chapter.ops.linalg.norm(np.array([3j, 4])),
+        lambda: chapter.ops.var(np.array([1j, -1j])),
+        lambda: chapter.trace(chapter.ops.mean, x3)(x4),
+        lambda: chapter.trace(lambda x, y: x * y, 2.0, 3.0)(5.0),
+        lambda: chapter.bounce_exact(np.array([2.0])),
     ],
 )
 def test_refusals_are_sentences(wrong):
@@ -308,3 +317,49 @@ def test_refusals_are_sentences(wrong):
         wrong()
     words = str(caught.value)
     assert len(words.split()) > 4 and "object" not in words
+
+
+def test_a_written_program_refuses_other_kinds_of_numbers():
+    for f, first, later in (
+        (lambda x: 1 / x + x**2, np.ones(2), np.array([10**10, 2])),
+        (lambda x: chapter.ops.sum(x * x), np.ones(2), np.array([1j, 2j])),
+    ):
+        run = chapter.jit(f)
+        run(first)
+        with pytest.raises(TypeError, match="real floats"):
+            run(later)
+
+
+def test_nan_passes_through_the_safe_root():
+    o = chapter.ops
+    nan = [chapter.safe_root(-1.0), chapter.safe_norm(np.array([np.nan, 1.0]))]
+    nan.append(o.std(np.array([np.nan, 1.0])))
+    assert np.isnan(nan).all() and chapter.grad(chapter.safe_root)(0.0) == 0
+
+
+def some_numbers(names):
+    """What a few programs give in the names of the chapter's cells."""
+    o, f = names["ops"], lambda x: names["ops"].sum(x[1:] * x[:-1] * names["ops"].sin(x[0]))
+    yield names["grad"](lambda x: o.tanh(x @ x) + o.max(x) + o.std(x))(np.array([0.3, 0.5, 1.0]))
+    yield names["vmap"](names["grad"](f))(np.arange(6.0).reshape(2, 3))
+    yield o.stack([np.ones(2), np.zeros(2)], axis=1)
+    yield names["taylor"](o.tanh, 0.3, 1.0, 4)
+    yield names["hvp"](o.prod, np.array([1.0, 2.0, 3.0]), np.ones(3))
+    yield names["jit"](lambda x: o.sum(o.exp(x)))(np.ones(2))
+    yield names["operations"](f, np.ones(4))
+    yield names["grad"](names["cut_comb"])(np.ones(4), np.ones(2))
+    with pytest.raises(TypeError, match="real floats"):  # strict, as the appendix left it
+        names["grad"](o.sin)(3)
+
+
+def test_a_cell_that_runs_again_changes_nothing():
+    names: dict = {"__name__": "again"}
+    cells = [c for c in read(path_of("lectures", "02_autodiff")).cells if c.cell_type == "code"]
+    cells = [c for c in cells if {"setup", "define"} & set(tags(c))]
+    run = lambda c: exec(compile(c.source, f"<again#{c['id']}>", "exec"), names)
+    for cell in cells:
+        run(cell)
+    once = repr([*some_numbers(names)])
+    for cell in cells[1:]:
+        run(cell)
+        assert repr([*some_numbers(names)]) == once, cell["id"]

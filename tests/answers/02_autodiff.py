@@ -194,6 +194,12 @@ ANSWERS = {
                     "/ jax.grad(f)(x, t)", "/ jax.lax.stop_gradient(jax.grad(f)(x, t) * 1.1)"
                 ).replace("40", "5")
             ),
+            "the root's differences": newton(
+                "def root(t, y=x):\n        for _ in range(60):\n"
+                "            y = y - f(y, t) / jax.grad(f)(y, t)\n        return y\n"
+                "    change = root(theta + 1e-5 * dtheta) - root(theta - 1e-5 * dtheta)\n"
+                "    return root(theta), change / 2e-5"
+            ),
             "implicit by finite differences": newton(
                 implicit="root = lambda t: newton_jvp(f, x, t, dtheta)[0]\n"
                 "    return (root(theta + 1e-5 * dtheta) - root(theta - 1e-5 * dtheta)) / 2e-5"
@@ -411,6 +417,11 @@ ANSWERS = {
                 ENCLOSE.replace(
                     "np.where(bottom, -1, lo), np.where(top, 1, hi)", "0 * lo - 1, 0 * hi + 1"
                 )
+            ),
+            "sine and cosine by samples": intervals(
+                'if name in ("sin", "cos"):\n'
+                "        values = getattr(np, name)(np.linspace(*intervals[0], 20001))\n"
+                "        return values.min(axis=0), values.max(axis=0)\n    " + ENCLOSE
             ),
             "maximum without minimum": intervals(ENCLOSE.replace("np.where(bottom, -1, lo)", "lo")),
             "subtraction of like ends": intervals(ENCLOSE.replace("a - d, b - c", "a - c, b - d")),
