@@ -1,5 +1,6 @@
 """Chapter 1's functions at potentials, grids and stencils that the chapter does not use."""
 
+import jax
 import numpy as np
 import pytest
 from conftest import lazily
@@ -26,16 +27,22 @@ def test_states_and_density_against_numpy():
     three = (U[:, :3] ** 2).sum(axis=1) / h
     assert abs(chapter.density(V, x, filled=3) - three).max() < 1e-9
     assert abs(np.sum(psi**2) * h - 1) < 1e-12
+    for filled in (-1, 0, 152):
+        with pytest.raises(ValueError, match="filled"):
+            chapter.density(V, x, filled=filled)
 
 
 def test_newton_recovers_another_potential_on_a_grid_in_other_units():
     x = np.linspace(-4.5, 4.5, 151)
     V = hidden(x, 1)
+    invert = jax.jit(lambda rho, x: chapter.newton_inverse(rho, x, 0 * x, steps=9)[-1])
     for length in (1.0, 1e3):  # the same problem, lengths in other units
         grid, energies = length * x, V / length**2
         rho = chapter.density(energies, grid)
-        found = chapter.newton_inverse(rho, grid, 0 * grid, steps=9)[-1]
+        found = invert(rho, grid)
         assert chapter.potential_error(found, energies, rho) < 1e-8 / length**2
+    for part in (0.9, 1 + 1e-5):  # not the density of one particle: there is no such potential
+        assert np.isnan(invert(part * rho, grid)).all()
 
 
 def test_newton_that_has_not_arrived_is_nan():
@@ -57,11 +64,12 @@ def test_potential_error_ignores_a_constant_and_sees_the_rest():
 def test_descent_finds_the_minimum_of_a_quadratic_or_says_that_it_has_not():
     A = np.diag([1.0, 3.0])
     loss = lambda w: 0.5 * w @ A @ w - w.sum()
-    found = chapter.descend(loss, np.zeros(2), 0.3, 400)[-1]
+    search = jax.jit(lambda w, rate: chapter.descend(loss, w, rate, 400)[-1])
+    found = search(np.zeros(2), 0.3)
     assert np.abs(found - np.array([1, 1 / 3])).max() < 1e-12
-    assert np.isnan(chapter.descend(loss, np.zeros(2), 0.01, 400)[-1]).all()
-    assert np.isnan(chapter.descend(loss, np.zeros(2), 0.9, 400)[-1]).all()
-    assert np.abs(chapter.descend(loss, found, 0.3, 400)[-1] - found).max() < 1e-12
+    assert np.isnan(search(np.zeros(2), 0.01)).all()
+    assert np.isnan(search(np.zeros(2), 0.9)).all()
+    assert np.abs(search(found, 0.3) - found).max() < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -90,7 +98,6 @@ def test_a_potential_of_another_shape_or_kind_is_refused(V):
 
 
 def test_an_uneven_grid_gives_nan_where_it_is_traced():
-    jax = pytest.importorskip("jax")
     spacing = jax.jit(chapter.spacing)
     assert abs(spacing(np.linspace(-5, 5, 51)) - 0.2) < 1e-12
     assert np.isnan(spacing(np.linspace(5, -5, 51)))
