@@ -103,6 +103,7 @@ def main():
         ("normal", normal, 1.0, 1200, 5e-3),
         ("normal", normal, 0.03, 1200, 5e-3),
         ("normal", normal, 0.03, 2000, 5e-3),
+        ("normal", normal, 0.3, 2000, 3e-3),
     ]
     rows = []
     for base, block, hottest, steps, rate in plans:

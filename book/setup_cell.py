@@ -39,8 +39,7 @@ def rng(k):
 
 def progress(items, label="step"):
     """Yield the items of a sequence; a line that goes away says how far."""
-    line = display(HTML(""), display_id=True)
-    say = line.update if line else lambda page: None  # no page, no line
+    say = getattr(display(HTML(""), display_id=True), "update", str)
     for k, item in enumerate(items):
         say(HTML(f"{label} {k} of {len(items)}"))
         yield item

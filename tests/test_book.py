@@ -329,6 +329,8 @@ def test_map_has_every_topic_of_the_talk():
         if len(tr.find_all("td")) == 3 and tr.td.get_text().strip().isdigit()
     ]
     assert [int(tr.td.get_text()) for tr in rows] == list(range(24))
+    stands = f"{len(chapters())} chapters of {len(rows)}"
+    assert stands in (ROOT / "README.md").read_text(encoding="utf-8")
     for tr in rows:
         state = tr.find_all("td")[2].get_text()
         opened = any(name.startswith(f"{int(tr.td.get_text()):02d}_") for name in chapters())

@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from course.mutants.marking import Function, functions, lecture
-from course.notebooks import BUILD, ROOT, CourseError, code_hash
+from course.notebooks import BUILD, ROOT, CourseError, code_hash, tags
 
 NEVER = "never called"  # in the place of a fault
 SPARE = 60  # seconds of processor time that a mutant has beyond three times the chapter's own
@@ -133,7 +133,9 @@ def run(
     found = functions(name, root)
     if function and function not in [f.name for f in found]:
         raise CourseError(f"The define cells of lectures/{name}.ipynb have no {function}.")
-    stamp = [digest(listed(found)), code_hash(lecture(name, root))]
+    cells = lecture(name, root)
+    defined = [cell.source for cell in cells.cells if "define" in tags(cell)]
+    stamp = [digest(defined), code_hash(cells)]
     notes = Notes(root / BUILD / "mutants" / f"{name}.jsonl", stamp)
     known = {} if function else notes.read(again)
     if again and not known:

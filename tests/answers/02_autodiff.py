@@ -17,7 +17,7 @@ def sylvester_pull(g, X, A, B):
 
 LOOP = """step = lambda x, t: x - f(x, t) / jax.grad(f)(x, t)
     dx = 0.0
-    for _ in range(40):
+    for _ in range(12):
         x, dx = jax.jvp(step, (x, theta), (dx, dtheta))
     return x, dx"""
 IMPLICIT = "fx, ft = jax.grad(f, (0, 1))(x, theta)\n    return -jnp.dot(ft, dtheta) / fx"
@@ -166,7 +166,7 @@ ANSWERS = {
             "fixed number of steps": newton(),
             "with numbers of jax": newton(
                 LOOP.replace(
-                    "for _ in range(40):\n        x, dx =",
+                    "for _ in range(12):\n        x, dx =",
                     "settled = False\n    while not settled:\n        y, dy =",
                 ).replace(
                     "    return x, dx",
@@ -178,24 +178,24 @@ ANSWERS = {
                 "/ jax.jvp(lambda x: f(x, theta), (x,), (1.0,))[1]",
             ),
             "root, then its equation": newton(
-                "for _ in range(60):\n        x = x - f(x, theta) / jax.grad(f)(x, theta)\n"
+                "for _ in range(12):\n        x = x - f(x, theta) / jax.grad(f)(x, theta)\n"
                 "    return x, implicit_jvp(f, x, theta, dtheta)"
             ),
         },
         "wrong": {
             "stops with the value": newton(
-                LOOP.replace("for _ in range(40):", "while abs(f(x, theta)) > 1e-12:")
+                LOOP.replace("for _ in range(12):", "while abs(f(x, theta)) > 1e-12:")
             ),
             "tangent of theta dropped": newton(LOOP.replace("(dx, dtheta)", "(dx, 0 * dtheta)")),
-            "one step": newton(LOOP.replace("range(40)", "range(1)")),
+            "one step": newton(LOOP.replace("range(12)", "range(1)")),
             "sign of the step": newton(LOOP.replace("x - f(x, t)", "x + f(x, t)")),
             "detached slope": newton(
                 LOOP.replace(
                     "/ jax.grad(f)(x, t)", "/ jax.lax.stop_gradient(jax.grad(f)(x, t) * 1.1)"
-                ).replace("40", "5")
+                ).replace("12", "5")
             ),
             "the root's differences": newton(
-                "def root(t, y=x):\n        for _ in range(60):\n"
+                "def root(t, y=x):\n        for _ in range(12):\n"
                 "            y = y - f(y, t) / jax.grad(f)(y, t)\n        return y\n"
                 "    change = root(theta + 1e-5 * dtheta) - root(theta - 1e-5 * dtheta)\n"
                 "    return root(theta), change / 2e-5"
