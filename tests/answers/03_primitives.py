@@ -215,6 +215,7 @@ ANSWERS = {
     p = jnp.where(x == -jnp.inf, 0.0, jnp.exp(x_safe - y_safe[..., None]))
     return y, jnp.einsum('...i,...i->...', p, dx)"""
             ),
+            "value in a helper": lse(value="return stable(x)") + "\n\ndef stable(x):\n    " + VALUE,
         },
         "wrong": {
             "where after an overflow": lse(
@@ -269,6 +270,14 @@ ANSWERS = {
                 value="y = x[..., 0]\n    for k in range(1, x.shape[-1]):\n"
                 "        y = jnp.logaddexp(y, x[..., k])\n    return y"
             ),
+            "library's in a helper": lse(value="return helper(x)")
+            + "\n\ndef helper(x):\n    return jax.nn.logsumexp(x, axis=-1)\n",
+            "library's in a helper of a helper": lse(value="return helper(x)")
+            + "\n\ndef inner(x):\n    return jax.nn.logsumexp(x, axis=-1)\n"
+            + "\n\nhelper = lambda x: inner(x)\n",
+            "library's in a lambda within": lse(
+                value="f = lambda x: jax.nn.logsumexp(x, axis=-1)\n    return f(x)"
+            ),
             "no primitive": "# Exercise 3.1\ndef logsumexp(x):\n"
             "    return jax.nn.logsumexp(x, axis=-1)\n",
             "hard-coded": "# Exercise 3.1\n@jax.custom_jvp\ndef logsumexp(x):\n"
@@ -309,6 +318,12 @@ ANSWERS = {
                 "    g = lambda e, M: E - (E - e * jnp.sin(E) - M) / (1 - e * jnp.cos(E))\n"
                 "    return jax.jvp(g, primals, tangents)"
             ),
+            "E improved by a step of Newton's method": orbit(
+                ORBIT.replace(
+                    "    D =",
+                    "    E = E - (E - e * jnp.sin(E) - M) / (1 - e * jnp.cos(E))\n    D =",
+                )
+            ),
             "finite differences": orbit(
                 "(e, M), (de, dM) = primals, tangents\n    h, E = 1e-5, anomaly(e, M)\n"
                 "    return E, (anomaly(e + h * de, M + h * dM) - E) / h"
@@ -321,6 +336,7 @@ ANSWERS = {
         "right": {
             "with the chapter's host": ROWS + DAWSON,
             "value and slope in one, computed rows": COMPUTED + PAIR,
+            "words with commas": ROWS.replace("yes ", "yes, ").replace("no ", "no, ") + DAWSON,
         },
         "wrong": {
             "frozen is refused": ROWS.replace("wrong wrong wrong", "no no no") + DAWSON,
