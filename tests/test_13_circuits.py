@@ -202,9 +202,9 @@ def test_plateau_formula_is_a_haar_average():
     D, samples = 4, 4000
     raw = draw.normal(size=(2, 2, samples, D, D))
     U, V = np.linalg.qr(raw[0] + 1j * raw[1])[0]
-    O = draw.normal(size=D)
+    weights = draw.normal(size=D)
     psi = U[:, :, 0]
-    seen = np.einsum("sba,b,sbc->sac", V.conj(), O, V)
+    seen = np.einsum("sba,b,sbc->sac", V.conj(), weights, V)
     sigma = on(ch.X, 0, 2)
     slopes = np.einsum("sa,ab,sbc,sc->s", psi.conj(), sigma, seen, psi).imag
-    assert abs(np.mean(slopes**2) / ch.design_slope2(O) - 1) < 0.1
+    assert abs(np.mean(slopes**2) / ch.design_slope2(weights) - 1) < 0.1
