@@ -116,16 +116,11 @@ BACK = """theta, psi = residuals
     return total, bar"""
 
 
-def shared(run=RUN, kept="(theta, out)", back=BACK):
+def shared(run=RUN, back=BACK):
     return f"""# Exercise 13.5
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def shared(theta, psi, d):
     {run}
-
-
-def shared_fwd(theta, psi, d):
-    out = shared(theta, psi, d)
-    return out, {kept}
 
 
 def shared_bwd(d, residuals, cotangent):
@@ -317,9 +312,6 @@ ANSWERS = {
             "conjugated": shared(back=BACK.replace("psi, cotangent,", "psi, cotangent.conj(),")),
             "one layer too few": shared(back=BACK.replace("(0, d,", "(1, d,")),
             "mean instead of sum": shared(back=BACK.replace("return total,", "return total / d,")),
-            "keeps the first state": shared(
-                kept="(theta, out, psi)", back=BACK.replace("theta, psi =", "theta, psi, _ =")
-            ),
             "recomputes and lets JAX store": shared(
                 back="""theta, out = residuals
     a, b, c = theta
@@ -332,10 +324,6 @@ ANSWERS = {
             "plain, with JAX's reverse mode": """# Exercise 13.5
 def shared(theta, psi, d):
     return jax.lax.fori_loop(0, d, lambda _, x: ring(rotate(x, *theta)), psi)
-
-
-def shared_fwd(theta, psi, d):
-    return shared(theta, psi, d), theta
 
 
 shared_bwd = None
