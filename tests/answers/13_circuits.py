@@ -155,6 +155,8 @@ ANSWERS = {
             "general_shift without the chain rule": GENERAL
             + shift("return general_shift(lambda u: f(2 * u), t / 2, 2)"),
             "hard-coded": shift("return 0.324891"),
+            "jax.grad, which hardware has not": shift("return jax.grad(f)(t)"),
+            "shifted from 0": four_terms().replace("f(t ", "f("),
         },
     },
     "13.2": {
@@ -188,6 +190,27 @@ ANSWERS = {
                 names="t, flat",
                 back="out = bond(t, flat.reshape(cotangent.shape))",
             ),
+            "stores the state before, axes swapped": bond(
+                kept="(t, psi.swapaxes(0, 1))",
+                names="t, before",
+                back="out = bond(t, before.swapaxes(0, 1))",
+            ),
+            "stores the state before, conjugated": bond(
+                kept="(t, psi.conj())", names="t, before", back="out = bond(t, before.conj())"
+            ),
+            "stores the state before, split": bond(
+                kept="(t, psi.real, psi.imag)",
+                names="t, x, y",
+                back="out = bond(t, x + 1j * y)",
+            ),
+            "stores the state before, last axis first": bond(
+                kept="(t, jnp.moveaxis(psi, 2, 0))",
+                names="t, before",
+                back="out = bond(t, jnp.moveaxis(before, 0, 2))",
+            ),
+            "stores the state before in a global name": bond(back="out = bond(t, KEPT[-1])")
+            .replace("    out = bond(t, psi)\n", "    KEPT.append(psi)\n    out = bond(t, psi)\n")
+            .replace("# Exercise 13.2\n", "# Exercise 13.2\nKEPT = []\n\n\n"),
             "conjugate missing": bond(back="lam = cotangent"),
             "conjugate at one end": bond(bar="bond(-t, lam)"),
             "turned forward": bond(bar="bond(t, lam).conj()"),
@@ -297,6 +320,9 @@ ANSWERS = {
             ),
         },
         "wrong": {
+            "psi's cotangent first": shared(
+                back=BACK.replace("return total, bar", "return bar, total")
+            ),
             "last layer only": shared(back=BACK.replace("total + slopes", "slopes")),
             "ring forgotten on the way back": shared(
                 back=BACK.replace("unring(psi), unring(bar)", "psi, bar")
