@@ -187,7 +187,6 @@ def test_bars_and_stripes():
         lambda: ch.run_circuit(jnp.zeros(8, complex), jnp.zeros(4, complex)),
         lambda: ch.run_circuit(jnp.zeros(8), np.eye(4)[0]),
         lambda: ch.reversible_circuit(jnp.zeros(8), jnp.eye(4)[0]),
-        lambda: ch.apply_circuit(jnp.zeros(8), np.eye(4)[0]),
         lambda: ch.run_plain(np.zeros(9), ch.ansatz(2, 1), ch.zero_state(2).reshape(2, 2)),
         lambda: ch.run_plain(np.zeros(7), ch.ansatz(2, 1), ch.zero_state(2).reshape(2, 2)),
     ],
