@@ -12,61 +12,20 @@ def four_terms(sign="-", divisor="(4*c)"):
     return ((c + 1) * near {sign} (c - 1) * far) / {divisor}""")
 
 
-def adjoint(x="U.conj().T @ y", lam="U.conj().T @ lam", slope="0.5 * np.vdot(lam, G @ y).imag"):
-    return (
-        f"# Exercise 13.2\ndef uncompute(t, G, y, lam):\n    U = scipy.linalg.expm(-0.5j * t * G)\n"
-        f"    return {x}, {lam}, {slope}\n"
-    )
-
-
-TWO = """return scipy.linalg.expm(-0.5j * sum(
-        h[a, b] * np.kron(PAULI[a], PAULI[b]) for a in range(4) for b in range(4)))"""
-PATH = "return U @ scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V))"
-SUM = """np.einsum("ab,aij,bkl->ikjl", h, PAULI, PAULI).reshape(4, 4)"""
-
-
-def gate(two=TWO, path=PATH):
-    return f"""# Exercise 13.3
-def two_qubit(h):
-    {two}
-
-
-def geodesic(U, V, s):
-    {path}
-"""
-
-
-POTENTIAL = """M = len(states)
-    F = abs(states.conj() @ states.T) ** (2 * t)
-    return (F.sum() - np.trace(F)) / (M * (M - 1))"""
-HAAR = "return 1 / math.comb(t + D - 1, t)"
-
-
-def frame(potential=POTENTIAL, haar=HAAR):
-    return f"""# Exercise 13.4
-def frame_potential(states, t):
-    {potential}
-
-
-def haar_potential(D, t):
-    {haar}
-"""
-
-
 PLACE = "np.kron(np.kron(np.eye(2**q), sigma), np.eye(D // 2 ** (q + 1)))"
 CHANNEL = """return (1 - p) * rho + p / 3 * sum(
-        on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULI[1:])"""
+        on_qubit(s, q, len(rho)) @ rho @ on_qubit(s, q, len(rho)) for s in PAULIS[1:])"""
 
 
 def kick_with(k):
-    return f"k = {k}\n    return on_qubit(PAULI[k], q, len(psi)) @ psi"
+    return f"k = {k}\n    return on_qubit(PAULIS[k], q, len(psi)) @ psi"
 
 
 KICK = kick_with("0 if u < 1 - p else 1 + min(2, int(3 * (u - 1 + p) / p))")
 
 
 def noise(channel=CHANNEL, kick=KICK, place=PLACE):
-    return f"""# Exercise 13.5
+    return f"""# Exercise 13.3
 def on_qubit(sigma, q, D):
     return {place}
 
@@ -80,22 +39,92 @@ def kick(psi, p, q, u):
 """
 
 
-TORQUE = "gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2"
-BACK = "psi, lam = (turn(-theta[k], generators[k], v) for v in (psi, lam))"
-SHARED = f"""for _ in range(d):
-        for t, G in zip(theta, generators):
-            psi = turn(t, G, psi)
-    lam, gradient = 2 * H @ psi, np.zeros(len(theta))
-    value = np.vdot(psi, lam).real / 2
-    for _ in range(d):
-        for k in reversed(range(len(theta))):
-            {TORQUE}
-            {BACK}
-    return value, gradient"""
+GENERAL = """def general_shift(f, t, R):
+    mu = np.arange(1, 2 * R + 1)
+    points = (2 * mu - 1) * np.pi / (2 * R)
+    weights = (-1.0) ** (mu - 1) / (4 * R * np.sin(points / 2) ** 2)
+    return jnp.asarray(weights) @ jax.vmap(f)(t + points)
 
 
-def shared(body=SHARED):
-    return f"# Exercise 13.6\ndef shared_gradient(theta, generators, d, psi, H):\n    {body}\n"
+"""
+
+GATE = "jnp.exp(0.5j * t) * (jnp.cos(t) * psi - 1j * jnp.sin(t) * psi.swapaxes(0, 1))"
+
+
+def bond(
+    gate=GATE,
+    kept="(t, out)",
+    back="",
+    slope="jnp.vdot(lam, 2 * out.swapaxes(0, 1) - out).imag / 2",
+    bar="bond(-t, lam).conj()",
+    names="t, out",
+):
+    return f"""# Exercise 13.2
+@jax.custom_vjp
+def bond(t, psi):
+    return {gate}
+
+
+def bond_fwd(t, psi):
+    out = bond(t, psi)
+    return out, {kept}
+
+
+def bond_bwd(residuals, cotangent):
+    {names} = residuals
+    lam = cotangent.conj()
+    {back}
+    return {slope}, {bar}
+
+
+bond.defvjp(bond_fwd, bond_bwd)
+"""
+
+
+PREDICTED = "return 3 * n * 4.0**n / (2 * (4.0**n - 1) * (2.0**n + 1))"
+SLOPES = """d = (thetas.shape[1] // n - 1) // 3
+    gradients = jax.vmap(jax.grad(lambda t: expectation(t, n)))(jnp.asarray(thetas))
+    begin = n * (3 * (d // 2) - 1)
+    return float(jnp.mean(gradients[:, begin : begin + 3 * n] ** 2))"""
+
+
+def plateau(predicted=PREDICTED, factor="return predicted(3) / predicted(6)", slopes=SLOPES):
+    return f"""# Exercise 13.4
+def predicted(n):
+    {predicted}
+
+
+def prediction():
+    {factor}
+
+
+def middle_slopes(thetas, n):
+    {slopes}
+"""
+
+
+RUN = """return jax.lax.fori_loop(0, d, lambda _, x: ring(rotate(x, *theta)), psi)"""
+BACK = """theta, psi = residuals
+
+    def unlayer(_, carry):
+        psi, bar, total = carry
+        psi, bar, slopes = undo_block(unring(psi), unring(bar), *theta)
+        return psi, bar, total + slopes
+
+    start = (psi, cotangent, jnp.zeros_like(theta))
+    _, bar, total = jax.lax.fori_loop(0, d, unlayer, start)
+    return total, bar"""
+
+
+def shared(run=RUN, back=BACK):
+    return f"""# Exercise 13.5
+def shared(theta, psi, d):
+    {run}
+
+
+def shared_bwd(d, residuals, cotangent):
+    {back}
+"""
 
 
 ANSWERS = {
@@ -109,6 +138,8 @@ ANSWERS = {
     x = (2 * mu - 1) * np.pi / 4
     weights = [(-1) ** (m - 1) / (8 * np.sin(y / 2) ** 2) for m, y in zip(mu, x)]
     return 0.5 * sum(w * f(t + 2 * y) for w, y in zip(weights, x))"""),
+            "the chapter's general_shift": GENERAL
+            + shift("return general_shift(lambda u: f(2 * u), t / 2, 2) / 2"),
         },
         "wrong": {
             "two terms": shift("return (f(t + np.pi / 2) - f(t - np.pi / 2)) / 2"),
@@ -118,90 +149,84 @@ ANSWERS = {
             "finite differences": shift("return (f(t + 1e-2) - f(t - 1e-2)) / 2e-2"),
             "finite differences of fourth order": shift("""h = 1e-3
     return (f(t - 2 * h) - 8 * f(t - h) + 8 * f(t + h) - f(t + 2 * h)) / (12 * h)"""),
+            "general_shift of degree 1": GENERAL + shift("return general_shift(f, t, 1)"),
+            "general_shift of too high a degree": GENERAL
+            + shift("return general_shift(lambda u: f(2 * u), t / 2, 3) / 2"),
+            "general_shift without the chain rule": GENERAL
+            + shift("return general_shift(lambda u: f(2 * u), t / 2, 2)"),
             "hard-coded": shift("return 0.324891"),
+            "jax.grad, which hardware has not": shift("return jax.grad(f)(t)"),
+            "shifted from 0": four_terms().replace("f(t ", "f("),
         },
     },
     "13.2": {
         "right": {
-            "by eigenvectors": """# Exercise 13.2
-def uncompute(t, G, y, lam):
-    w, Q = np.linalg.eigh(G)
-    back = lambda v: Q @ (np.exp(0.5j * t * w) * (Q.conj().T @ v))
-    return back(y), back(lam), np.real(np.vdot(lam, -0.5j * (G @ y)))
-""",
-            "slope before the gate": adjoint(
-                slope="0.5 * np.imag(np.vdot(U.conj().T @ lam, G @ (U.conj().T @ y)))"
+            "slope before the gate": bond(
+                back="before, lam = bond(-t, out), bond(-t, lam)",
+                slope="jnp.real(jnp.vdot(lam, -0.5j * (2 * before.swapaxes(0, 1) - before)))",
+                bar="lam.conj()",
+            ),
+            "matrix, and its transpose": bond(
+                gate="(unitary(t) @ psi.reshape(4, -1)).reshape(psi.shape)",
+                slope="jnp.sum(cotangent.reshape(4, -1) * (-0.5j * M @ out.reshape(4, -1))).real",
+                bar="(unitary(t).T @ cotangent.reshape(4, -1)).reshape(out.shape)",
+            ).replace(
+                "# Exercise 13.2\n",
+                "# Exercise 13.2\nM = sum(np.kron(s, s) for s in PAULIS[1:])\n"
+                "def unitary(t):\n    return jax.scipy.linalg.expm(-0.5j * t * M)\n\n\n",
             ),
         },
         "wrong": {
-            "forward instead of back": adjoint(x="U @ y"),
-            "transpose without conjugate": adjoint(x="U.T @ y"),
-            "cotangent not turned": adjoint(lam="lam"),
-            "cotangent turned forward": adjoint(lam="U @ lam"),
-            "real part": adjoint(slope="0.5 * np.vdot(lam, G @ y).real"),
-            "factor two": adjoint(slope="np.vdot(lam, G @ y).imag"),
-            "sign": adjoint(slope="-0.5 * np.vdot(lam, G @ y).imag"),
-            "six dimensions": adjoint(lam="U.conj().T @ lam + np.zeros(6)"),
-            "first result again": "# Exercise 13.2\nkept = []\n"
-            + adjoint().replace("    return ", "    kept.append((").rstrip()
-            + "))\n    return kept[0]\n",
-            "missing conjugate": adjoint(slope="0.5 * (lam @ (G @ y)).imag"),
+            "no phase": bond(gate=GATE.replace("jnp.exp(0.5j * t) * ", "")),
+            "sign of t": bond(gate=GATE.replace("- 1j", "+ 1j").replace("0.5j", "-0.5j")),
+            "half angles": bond(gate=GATE.replace("(t)", "(t / 2)")),
+            "not unitary": bond(gate=GATE.replace("- 1j *", "-")),
+            "stores the state before": bond(
+                kept="(t, psi)", names="t, before", back="out = bond(t, before)"
+            ),
+            "stores both": bond(kept="(t, out, psi)", names="t, out, _"),
+            "stores the state before, flat": bond(
+                kept="(t, psi.reshape(-1))",
+                names="t, flat",
+                back="out = bond(t, flat.reshape(cotangent.shape))",
+            ),
+            "stores the state before, axes swapped": bond(
+                kept="(t, psi.swapaxes(0, 1))",
+                names="t, before",
+                back="out = bond(t, before.swapaxes(0, 1))",
+            ),
+            "stores the state before, conjugated": bond(
+                kept="(t, psi.conj())", names="t, before", back="out = bond(t, before.conj())"
+            ),
+            "stores the state before, split": bond(
+                kept="(t, psi.real, psi.imag)",
+                names="t, x, y",
+                back="out = bond(t, x + 1j * y)",
+            ),
+            "stores the state before, last axis first": bond(
+                kept="(t, jnp.moveaxis(psi, 2, 0))",
+                names="t, before",
+                back="out = bond(t, jnp.moveaxis(before, 0, 2))",
+            ),
+            "stores the state before in a global name": bond(back="out = bond(t, KEPT[-1])")
+            .replace("    out = bond(t, psi)\n", "    KEPT.append(psi)\n    out = bond(t, psi)\n")
+            .replace("# Exercise 13.2\n", "# Exercise 13.2\nKEPT = []\n\n\n"),
+            "conjugate missing": bond(back="lam = cotangent"),
+            "conjugate at one end": bond(bar="bond(-t, lam)"),
+            "turned forward": bond(bar="bond(t, lam).conj()"),
+            "not turned": bond(bar="cotangent"),
+            "factor two": bond(slope="jnp.vdot(lam, 2 * out.swapaxes(0, 1) - out).imag"),
+            "real part": bond(slope="jnp.vdot(lam, 2 * out.swapaxes(0, 1) - out).real / 2"),
+            "SWAP for B": bond(slope="jnp.vdot(lam, out.swapaxes(0, 1)).imag"),
+            "sign of the slope": bond(
+                slope="-jnp.vdot(lam, 2 * out.swapaxes(0, 1) - out).imag / 2"
+            ),
+            "one state before, one after": bond(
+                slope="jnp.vdot(lam, 2 * bond(-t, out).swapaxes(0, 1) - bond(-t, out)).imag / 2"
+            ),
         },
     },
     "13.3": {
-        "right": {
-            "einsum and eigenvectors": gate(f"""w, Q = np.linalg.eigh({SUM})
-    return (Q * np.exp(-0.5j * w)) @ Q.conj().T"""),
-            "power by the Schur form": gate(
-                path="""T, Q = scipy.linalg.schur(U.conj().T @ V, output="complex")
-    return U @ (Q * np.exp(1j * s * np.angle(np.diag(T)))) @ Q.conj().T"""
-            ),
-        },
-        "wrong": {
-            "sign of the exponent": gate(f"return scipy.linalg.expm(0.5j * {SUM})"),
-            "no one half": gate(f"return scipy.linalg.expm(-1j * {SUM})"),
-            "qubits exchanged": gate(
-                f"return scipy.linalg.expm(-0.5j * {SUM.replace('ab,', 'ba,')})"
-            ),
-            "product of exponentials": gate("""U = np.eye(4)
-    for a in range(4):
-        for b in range(4):
-            U = scipy.linalg.expm(-0.5j * h[a, b] * np.kron(PAULI[a], PAULI[b])) @ U
-    return U"""),
-            "four dimensions": gate(path=PATH + " @ np.eye(4)"),
-            "straight line": gate(path="return (1 - s) * U + s * V"),
-            "wrong side": gate(
-                path="return scipy.linalg.expm(s * scipy.linalg.logm(U.conj().T @ V)) @ U"
-            ),
-            "wrong direction": gate(
-                path="return V @ scipy.linalg.expm(s * scipy.linalg.logm(V.conj().T @ U))"
-            ),
-        },
-    },
-    "13.4": {
-        "right": {
-            "loop over pairs": frame("""M, total = len(states), 0.0
-    for i in range(M):
-        for j in range(i):
-            total += abs(np.vdot(states[i], states[j])) ** (2 * t)
-    return 2 * total / (M * (M - 1))"""),
-            "factorials": frame(
-                haar="""if D > 100:
-        return 1 / math.comb(t + D - 1, t)
-    return math.factorial(t) * math.factorial(D - 1) / math.factorial(t + D - 1)"""
-            ),
-        },
-        "wrong": {
-            "biased": frame("return np.mean(abs(states.conj() @ states.T) ** (2 * t))"),
-            "power t": frame(POTENTIAL.replace("** (2 * t)", "** t")),
-            "no conjugate": frame(POTENTIAL.replace(".conj()", "")),
-            "pairs counted once": frame(POTENTIAL.replace("/ (M", "/ (2 * M")),
-            "divided by the square": frame(POTENTIAL.replace("/ (M * (M - 1))", "/ M**2")),
-            "Haar, first moment's power": frame(haar="return 1 / D**t"),
-            "Haar, off by one": frame(haar="return 1 / math.comb(t + D, t)"),
-        },
-    },
-    "13.5": {
         "right": {
             "partial trace": noise("""n = len(rho).bit_length() - 1
     T = rho.reshape(2**q, 2, -1, 2**q, 2, 2**(n - 1 - q))
@@ -211,7 +236,7 @@ def uncompute(t, G, y, lam):
         },
         "wrong": {
             "p for each": noise(CHANNEL.replace("p / 3", "p")),
-            "p over four": noise(CHANNEL.replace("p / 3", "p / 4").replace("PAULI[1:]", "PAULI")),
+            "p over four": noise(CHANNEL.replace("p / 3", "p / 4").replace("PAULIS[1:]", "PAULIS")),
             "last qubit first": noise(
                 place="np.kron(np.kron(np.eye(D // 2 ** (q + 1)), sigma), np.eye(2**q))"
             ),
@@ -229,78 +254,95 @@ def uncompute(t, G, y, lam):
             "no noise": noise(kick="return psi"),
         },
     },
-    "13.6": {
+    "13.4": {
         "right": {
-            "one list of gates": shared("""gates = [k for _ in range(d) for k in range(len(theta))]
-    for k in gates:
-        psi = turn(theta[k], generators[k], psi)
-    lam, gradient = H @ psi, [0.0] * len(theta)
-    value = np.real(np.vdot(psi, lam))
-    for k in gates[::-1]:
-        gradient[k] += np.imag(np.vdot(lam, generators[k] @ psi))
-        psi, lam = turn(-theta[k], generators[k], psi), turn(-theta[k], generators[k], lam)
-    return value, np.array(gradient)"""),
-            "jax arrays": shared("psi = jnp.asarray(psi)\n    " + SHARED),
-            "matrices of the gates": shared("""one = np.eye(len(psi))
-    pairs = zip(theta, generators)
-    U = [np.cos(t / 2) * one - 1j * np.sin(t / 2) * G for t, G in pairs]
-    for _ in range(d):
-        for u in U:
-            psi = u @ psi
-    lam, gradient = 2 * H @ psi, np.zeros(len(theta))
-    value = np.vdot(psi, lam).real / 2
-    for _ in range(d):
-        for k in reversed(range(len(theta))):
-            gradient[k] += np.vdot(lam, generators[k] @ psi).imag / 2
-            psi, lam = U[k].conj().T @ psi, U[k].conj().T @ lam
-    return value, gradient"""),
-            "torque before the gate": shared(
-                SHARED.replace(f"{TORQUE}\n            {BACK}", f"{BACK}\n            {TORQUE}")
+            "a number, and the powers cancelled": plateau(
+                "return 1.5 * n / ((1 - 4.0**-n) * (2.0**n + 1))", "return 3.668"
+            ),
+            "a loop over rows": plateau(
+                slopes="""d = (len(thetas[0]) // n - 1) // 3
+    slope = jax.jit(jax.grad(expectation), static_argnums=1)
+    total = 0.0
+    for t in thetas[:]:
+        g = np.asarray(slope(jnp.asarray(t), n))[2 * n + 3 * n * (d // 2 - 1) :][: 3 * n]
+        total += (g**2).sum()
+    return total / (3 * n * len(thetas))"""
             ),
         },
         "wrong": {
-            "last layer only": shared(
-                SHARED.replace("gradient[k] +=", "gradient[k] = gradient[k] or ")
+            "one term for each bond": plateau(PREDICTED.replace("3 * n", "n")),
+            "trace without D": plateau(PREDICTED.replace("4.0**n /", "2.0**n /")),
+            "factor two": plateau(PREDICTED.replace("(2 *", "(")),
+            "global cost": plateau("return 1 / (2 * (2.0**n + 1) ** 2)"),
+            "a matrix": plateau("""D = 2**n
+    H = jax.vmap(heisenberg)(jnp.eye(D))
+    return D * jnp.sum(H**2) / (2 * (D**2 - 1) * (D + 1))""").replace(
+                "2**n\n", "2**n if n < 12 else 0\n"
             ),
-            "first layer only": shared(SHARED.replace("gradient[k] +=", "gradient[k] =")),
-            "order not reversed": shared(
-                SHARED.replace("reversed(range(len(theta)))", "range(len(theta))")
+            "eight times": plateau(factor="return 8.0"),
+            "the other way round": plateau(factor="return predicted(6) / predicted(3)"),
+            "root mean square": plateau(factor="return np.sqrt(predicted(3) / predicted(6))"),
+            "block one too early": plateau(
+                slopes=SLOPES.replace("(d // 2) - 1", "(d // 2 - 1) - 1")
             ),
-            "turned forward": shared(SHARED.replace("turn(-theta[k]", "turn(theta[k]")),
-            "factor two": shared(SHARED.replace(".imag / 2", ".imag")),
-            "finite differences": shared("""def energy(theta, psi):
-        for t, G in d * list(zip(theta, generators)):
-            psi = np.cos(t / 2) * psi - 1j * np.sin(t / 2) * (G @ psi)
-        return np.vdot(psi, H @ psi).real
-    steps = 1e-6 * np.eye(len(theta))
-    slopes = [(energy(theta + e, psi) - energy(theta - e, psi)) / 2e-6 for e in steps]
-    return energy(theta, psi), np.array(slopes)"""),
-            "cotangent left behind": shared(
-                SHARED.replace(
-                    BACK,
-                    "psi = turn(-theta[k], generators[k], psi)",
+            "all angles": plateau(slopes=SLOPES.replace("[:, begin : begin + 3 * n]", "")),
+            "every block has 3n angles": plateau(
+                slopes=SLOPES.replace("n * (3 * (d // 2) - 1)", "3 * n * (d // 2)")
+            ),
+            "mean before the square": plateau(
+                slopes=SLOPES.replace(
+                    "jnp.mean(gradients[:, begin : begin + 3 * n] ** 2)",
+                    "jnp.mean(jnp.mean(gradients[:, begin : begin + 3 * n], axis=0) ** 2)",
                 )
             ),
-            "stores all states": shared("""states = []
-    for _ in range(d):
-        for t, G in zip(theta, generators):
-            psi = turn(t, G, psi)
-            states.append(psi)
-    lam, gradient = 2 * H @ psi, np.zeros(len(theta))
-    value = np.vdot(psi, lam).real / 2
-    for j in reversed(range(len(states))):
-        k = j % len(theta)
-        gradient[k] += np.vdot(lam, generators[k] @ states[j]).imag / 2
-        lam = turn(-theta[k], generators[k], lam)
-    return value, gradient"""),
-            "shifts of each gate": shared("""angles = np.tile(theta, d)
-    def energy(angles):
-        p = psi
-        for j, t in enumerate(angles):
-            p = turn(t, generators[j % len(theta)], p)
-        return np.vdot(p, H @ p).real
-    each = [(energy(angles + e) - energy(angles - e)) / 2 for e in np.pi / 2 * np.eye(len(angles))]
-    return energy(angles), np.reshape(each, (d, -1)).sum(axis=0)"""),
+            "first row": plateau(slopes=SLOPES.replace("(gradients[:,", "(gradients[0,")),
+        },
+    },
+    "13.5": {
+        "right": {
+            "scan": shared(
+                "layer = lambda x, _: (ring(rotate(x, *theta)), None)\n"
+                "    return jax.lax.scan(layer, psi, length=d)[0]"
+            ),
+            "vjp of a layer": shared(
+                back="""theta, psi = residuals
+
+    def unlayer(_, carry):
+        psi, bar, total = carry
+        a, b, c = theta
+        psi = rotate(unring(psi), -c, -b, -a)
+        _, pull = jax.vjp(lambda t, x: ring(rotate(x, *t)), theta, psi)
+        slopes, bar = pull(bar)
+        return psi, bar, total + slopes
+
+    start = (psi, cotangent, jnp.zeros_like(theta))
+    return jax.lax.fori_loop(0, d, unlayer, start)[:0:-1]"""
+            ),
+        },
+        "wrong": {
+            "psi's cotangent first": shared(
+                back=BACK.replace("return total, bar", "return bar, total")
+            ),
+            "last layer only": shared(back=BACK.replace("total + slopes", "slopes")),
+            "ring forgotten on the way back": shared(
+                back=BACK.replace("unring(psi), unring(bar)", "psi, bar")
+            ),
+            "ring instead of its inverse": shared(back=BACK.replace("unring", "ring")),
+            "ring before the block": shared(
+                RUN.replace("ring(rotate(x, *theta))", "rotate(ring(x), *theta)")
+            ),
+            "conjugated": shared(back=BACK.replace("psi, cotangent,", "psi, cotangent.conj(),")),
+            "one layer too few": shared(back=BACK.replace("(0, d,", "(1, d,")),
+            "mean instead of sum": shared(back=BACK.replace("return total,", "return total / d,")),
+            "recomputes and lets JAX store": shared(
+                back="""theta, out = residuals
+    a, b, c = theta
+    undo = lambda _, x: rotate(unring(x), -c, -b, -a)
+    first = jax.lax.fori_loop(0, d, undo, out)
+    layer = lambda _, x: (lambda t: ring(rotate(x[1], *t)))(x[0])
+    run = lambda t, x: jax.lax.fori_loop(0, d, lambda _, x: ring(rotate(x, *t)), x)
+    return jax.vjp(run, theta, first)[1](cotangent)"""
+            ),
         },
     },
 }
