@@ -93,10 +93,10 @@ def test_invariant_loss_near_a_degeneracy(kind):
     second = jax.jit(lambda A: (along(along(plain, V), V)(A), along(along(space, V), V)(A)))
     for gap in (0.0, 1e-12, 1e-9, 1e-6, 1e-3):
         A = turned([-2.0, 0.3, 0.3 + gap, 1.4, 2, 2.5, 3], 3, kind)
-        wanted = central(lambda t: plain(A + t * V), 1e-3)
+        wanted = central(lambda t, A=A: plain(A + t * V), 1e-3)
         for got in first(A):
             assert_allclose(got, wanted, rtol=2e-7, atol=0)
-        twice = central(lambda t: first(A + t * V)[0], 1e-3)
+        twice = central(lambda t, A=A: first(A + t * V)[0], 1e-3)
         refused, got = second(A)
         assert_allclose(got, twice, rtol=1e-6, atol=0)
         assert jnp.isnan(refused) if gap < 1e-5 else abs(refused / twice - 1) < 1e-6

@@ -215,10 +215,6 @@ DENSE = TOP.replace(
     "dv = jax.lax.custom_linear_solve(op, s * f + A.T @ e, solve, symmetric=True)",
     "dv = jnp.linalg.solve(s * s * (jnp.eye(len(v)) + jnp.outer(v, v)) - A.T @ A, s * f + A.T @ e)",
 )
-GIVEN_SOLVER = TOP.replace(
-    "jax.lax.custom_linear_solve(op, s * f + A.T @ e, solve, symmetric=True)",
-    "solve_positive(op, s * f + A.T @ e)",
-)
 PLAIN = """# Exercise 4.6
 def top_singular(A):
     step = lambda _, v: A.T @ (A @ v) / jnp.linalg.norm(A.T @ (A @ v))
@@ -293,6 +289,10 @@ ANSWERS = {
             ),
             "third: the matrix formed": feynman(
                 third="H = jnp.stack([matvec(e) for e in jnp.eye(len(psi))])\n    "
+                + THIRD.replace("matvec(v)", "H @ v")
+            ),
+            "third: products by vmap": feynman(
+                third="H = jax.vmap(matvec)(jnp.eye(len(psi)))\n    "
                 + THIRD.replace("matvec(v)", "H @ v")
             ),
             "third: few iterations": feynman(
@@ -427,11 +427,10 @@ ANSWERS = {
     },
     "4.6": {
         "right": {
-            "reduced to v": TOP,
-            "dense solve": DENSE,
-            "the chapter's solver, a helper with svd in its name": GIVEN_SOLVER.replace(
+            "reduced to v, a compiled helper with svd in its name": TOP.replace(
                 "def unit", "@jax.jit\ndef unit"
             ).replace("unit(", "tsvd_unit("),
+            "dense solve": DENSE,
         },
         "wrong": {
             "no rule, a plain loop": PLAIN,
