@@ -65,18 +65,24 @@ def test_eigh_is_that_of_jax_to_second_order(n, kind):
     A, M, V = hermitian(n, n, kind), hermitian(n, n + 1, kind), hermitian(n, n + 2, kind)
     ours, theirs = partial(loss, chapter.eigh, M), partial(loss, jnp.linalg.eigh, M)
 
-    def derivatives(f):
-        return jax.jit(lambda A: (jax.grad(f)(A), along(along(f, V), V)(A)))(A)
+    def derivatives(f, *more):
+        ways = (jax.grad(f), along(along(f, V), V), *more)
+        return jax.jit(lambda A: [way(A) for way in ways])(A)
 
-    for got, wanted in zip(derivatives(ours), derivatives(theirs), strict=False):
-        assert_allclose(got, wanted, rtol=1e-8, atol=1e-8)
-    if n == 9:
-        mixed = [against(along(ours, V), V), against(against(ours, V), V)]
-        wanted = along(along(ours, V), V)(A)
-        for got in jax.jit(lambda A: [f(A) for f in mixed])(A):
-            assert_allclose(got, wanted, rtol=1e-8, atol=1e-8)
-        batch = jax.vmap(jax.grad(ours))(jnp.stack([A, 2 * A + M]))
-        assert_allclose(batch[1], jax.grad(theirs)(2 * A + M), rtol=1e-8, atol=1e-8)
+    mixed = (against(along(ours, V), V), against(against(ours, V), V)) if n == 9 else ()
+    gradient, *second = derivatives(ours, *mixed)
+    wanted = derivatives(theirs)
+    assert_allclose(gradient, wanted[0], rtol=1e-8, atol=1e-8)
+    for got in second:
+        assert_allclose(got, wanted[1], rtol=1e-8, atol=1e-8)
+
+
+def test_eigh_of_a_batch():
+    A, M = hermitian(4, 1), hermitian(4, 2)
+    gradient = lambda solver: jax.grad(partial(loss, solver, M))
+    batch = jax.jit(jax.vmap(gradient(chapter.eigh)))(jnp.stack([A, 2 * A + M]))
+    wanted = jax.jit(gradient(jnp.linalg.eigh))(2 * A + M)
+    assert_allclose(batch[1], wanted, rtol=1e-8, atol=1e-8)
 
 
 def block(solver, M, A):
@@ -107,11 +113,12 @@ def test_third_derivative_beside_a_degenerate_pair():
     lowest = lambda A: jnp.real(chapter.low_space(A, 1)[0][0, 0])
     change = V[1:, 0] / -jnp.diagonal(A)[1:]
     wanted = 6 * (change @ V[1:, 1:] @ change - V[0, 0] * change @ change)
-    third = jax.jit(lambda f_A: along(along(along(lowest, V), V), V)(f_A))(A)
-    assert_allclose(third, wanted, rtol=1e-10, atol=0)
     second = along(along(lambda A: chapter.eigh(A)[0][0], V), V)
-    assert_allclose(second(A), 2 * V[0, 1:] @ change, rtol=1e-10, atol=0)
-    assert jnp.isnan(along(second, V)(A))
+    ways = along(along(along(lowest, V), V), V), second, along(second, V)
+    third, bend, refused = jax.jit(lambda A: [way(A) for way in ways])(A)
+    assert_allclose(third, wanted, rtol=1e-10, atol=0)
+    assert_allclose(bend, 2 * V[0, 1:] @ change, rtol=1e-10, atol=0)
+    assert jnp.isnan(refused)
 
 
 def test_scales_shifts_and_single_precision():
@@ -125,11 +132,11 @@ def test_scales_shifts_and_single_precision():
     assert_allclose(tiny, gradient(A), rtol=0, atol=1e-12 * size)
     single = gradient(A.astype("float32"))
     assert single.dtype == jnp.float32 and jnp.abs(single - gradient(A)).max() < 1e-4 * size
-    pair = jnp.diag(jnp.array([0.0, 1, 1, 2, 3], "float32"))
-    blind = partial(block, chapter.eigh, A.astype("float32"))
-    exact = partial(block, partial(chapter.low_space, k=3), A)
-    wanted = jax.grad(exact)(pair.astype(float))
-    assert jnp.abs(jax.grad(blind)(pair) - wanted).max() < 1e-4 * jnp.abs(wanted).max()
+    pair = jnp.diag(jnp.array([0.0, 1, 1, 2, 3]))
+    gradients = jax.jit(lambda A, M: jax.grad(partial(block, chapter.eigh, M))(A))
+    wanted = gradients(pair, A)
+    single = gradients(pair.astype("float32"), A.astype("float32"))
+    assert jnp.abs(single - wanted).max() < 1e-4 * jnp.abs(wanted).max()
 
 
 @pytest.mark.parametrize("gap", [1e-3, 1e-5])
@@ -196,12 +203,11 @@ def test_svd_of_low_rank():
         U, s, Vh = chapter.svd(A, rank)
         return real_sum((U[:, :2] * jnp.sqrt(s[:2])) @ Vh[:2] * W)
 
-    compiled = jax.jit(lambda A: (f(A), against(f, V)(A), along(along(f, V), V)(A)))
-    value, first, second = compiled(A)
+    compiled = jax.jit(lambda A: (f(A), against(f, V)(A)))
+    value, first = compiled(A)
     U, s, Vh = jnp.linalg.svd(A, full_matrices=False)
     assert_allclose(value, real_sum((U[:, :2] * jnp.sqrt(s[:2])) @ Vh[:2] * W), rtol=1e-12, atol=0)
     assert_allclose(first, central(lambda t: compiled(A + t * V)[0], 1e-3), rtol=1e-7, atol=0)
-    assert_allclose(second, central(lambda t: compiled(A + t * V)[1], 1e-3), rtol=1e-7, atol=0)
     assert jnp.isnan(jax.jit(jax.grad(partial(f, rank=None)))(A)).all()
     assert jnp.isnan(chapter.svd(A, 3)[1][2])
 
@@ -226,7 +232,9 @@ def test_ground_state_to_second_order(n, kind):
 
     wanted = jax.tree.leaves(jax.jit(jax.hessian(dense))(p))
     modes = (jax.jacfwd, jax.jacrev)
-    ways = [o(i(ours)) for o in modes for i in modes] if n == 90 else [jax.jacfwd(jax.jacrev(ours))]
+    ways = (
+        [outer(jax.jacfwd(ours)) for outer in modes] if n == 90 else [jax.jacrev(jax.jacrev(ours))]
+    )
     for got in jax.jit(lambda p: [way(p) for way in ways])(p):
         assert_allclose(jax.tree.leaves(got), wanted, rtol=1e-8, atol=1e-9)
 
@@ -242,13 +250,6 @@ def test_ground_state_of_closed_over_and_mapped_parameters():
     assert_allclose(jax.jit(jax.vmap(jax.grad(energy)))(g), dense, rtol=1e-9, atol=0)
 
 
-def test_hessian_by_a_matrix_is_that_of_its_symmetric_part():
-    A = hermitian(5, 3)
-    energy = lambda A: chapter.ground_state(lambda A, v: A @ v, A, jnp.ones(5))[0]
-    dense = lambda A: chapter.eigh(A)[0][0]
-    assert_allclose(jax.hessian(energy)(A), jax.hessian(dense)(A), rtol=0, atol=1e-10)
-
-
 def test_ground_state_says_what_it_cannot_do():
     start = jnp.ones(9)
     product = lambda A, v: A @ v
@@ -258,12 +259,20 @@ def test_ground_state_says_what_it_cannot_do():
     assert jnp.isnan(solved(V.at[0, 0].set(jnp.nan))[0])
     twin = turned([0.0, 0, 1, 1, 2, 2, 3, 4, 5], 5)
     assert jnp.isnan(jax.jvp(solved, (twin,), (V,))[1][1]).all()
-    shifted = jax.jvp(solved, (twin,), (jnp.eye(9),))[1]
-    assert_allclose(shifted[0], 1, rtol=1e-12, atol=0)
-    assert_allclose(shifted[1], 0, rtol=0, atol=1e-12)
     dense = jnp.linspace(0, 1, 4000) ** 4
     E = chapter.ground_state(lambda d, v: d * v, dense, jnp.ones(4000), 20, 30)[0]
     assert jnp.isnan(E)
+
+
+def test_a_degenerate_partner_of_another_symmetry_does_no_harm():
+    A, V, zero = hermitian(4, 1), hermitian(4, 2), jnp.zeros((4, 4))
+    twice = lambda X: jnp.block([[X, zero], [zero, X]])
+    start = jnp.concatenate([jnp.ones(4), jnp.zeros(4)])
+    solved = jax.jit(lambda A, v: chapter.ground_state(lambda A, v: A @ v, A, v)[1])
+    one = jax.jvp(lambda A: solved(A, jnp.ones(4)), (A,), (V,))[1]
+    both = jax.jvp(lambda A: solved(A, start), (twice(A),), (twice(V),))[1]
+    assert_allclose(both[:4], one, rtol=0, atol=1e-10)
+    assert_allclose(both[4:], 0, rtol=0, atol=1e-12)
 
 
 def test_degenerate_excited_states_do_not_matter():
@@ -275,7 +284,7 @@ def test_degenerate_excited_states_do_not_matter():
         return psi @ M @ psi
 
     first = jax.jit(jax.grad(f))
-    second = jax.jit(jax.grad(jax.grad(f)))(0.0)
+    second = jax.jit(jax.jacfwd(jax.grad(f)))(0.0)
     assert_allclose(second, central(first, 1e-2), rtol=1e-8, atol=0)
 
 
@@ -323,16 +332,6 @@ def test_inverse_schroedinger():
     assert jnp.isnan(noisy).all() or chapter.potential_error(noisy, exact, noise) < 1e-6
 
 
-def test_inverse_schroedinger_of_three_orbitals():
-    x = jnp.linspace(-6, 6, 301)
-    V = x**2 / 2 + jnp.exp(-((x - 1) ** 2))
-    h = x[1] - x[0]
-    H = jnp.diag(1 / h**2 + V) - 0.5 / h**2 * (jnp.eye(301, k=1) + jnp.eye(301, k=-1))
-    density = jnp.sum(jnp.linalg.eigh(H)[1][:, :3] ** 2, axis=1) / h
-    found = chapter.inverse_schroedinger(density, x, 3)
-    assert chapter.potential_error(found, V, density) < 1e-6
-
-
 @pytest.mark.parametrize("N", [5, 16])
 def test_engineered_chain(N):
     J = chapter.engineer(jnp.arange(N) - (N - 1) / 2)[-1]
@@ -341,7 +340,7 @@ def test_engineered_chain(N):
 
 
 def test_a_chain_that_is_not_found_is_nan():
-    assert jnp.isnan(chapter.engineer(jnp.arange(30) - 29 / 2, 2)[-1]).all()
+    assert jnp.isnan(chapter.engineer(jnp.arange(5) - 2.0, 1)[-1]).all()
 
 
 @pytest.mark.parametrize(
