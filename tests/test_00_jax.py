@@ -45,6 +45,9 @@ def test_kaufman_of_another_lattice_and_the_infinite_one():
     E = -np.sum(S * (np.roll(S, 1, 1) + np.roll(S, 1, 2)), axis=(1, 2))
     for beta in (0.2, 0.7):
         assert abs(chapter.log_Z(beta, 3) - np.log(np.sum(np.exp(-beta * E)))) < 1e-12
+    for beta in (0.999e-3, 100.1, -0.2):
+        assert np.isnan(chapter.log_Z(beta, 3)) and np.isnan(chapter.exact_energy(beta, 3))
+    assert np.isnan(chapter.exact_energy(jnp.float32(40), 3))  # would be half of the right one
     slow = np.pi / 2 * (np.arange(4000) + 0.5) / 4000  # Onsager's integral by midpoints
     beta = 1 / 3.0
     k = 2 * np.sinh(2 * beta) / np.cosh(2 * beta) ** 2
@@ -55,7 +58,7 @@ def test_kaufman_of_another_lattice_and_the_infinite_one():
 
 
 def test_thermometer():
-    e = np.array([-1.99, -1.7, -1.42, -0.8, -0.1, -2.2, 0.3])
+    e = np.array([-1.99, -1.7, -1.42, -0.8, -0.1, -2.2, -2.0, 0.0, 0.3])
     T = jax.jit(jax.vmap(lambda x: chapter.temperature_of(x, 8)))(e)
     assert np.all(np.isnan(T[5:])) and np.all(np.diff(T[:5]) > 0)
     back = jax.vmap(lambda x: chapter.exact_energy(1 / x, 8))(T[:5])

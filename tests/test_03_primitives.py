@@ -44,9 +44,10 @@ def test_fixed_point_of_pytrees_to_second_order():
 
 def test_fixed_point_third_derivative_vmap_and_closure():
     square_root = lambda a: ch.fixed_point(lambda x, a: (x + a / x) / 2, a, 1.0)
-    assert abs(jax.grad(jax.grad(jax.grad(square_root)))(2.0) - 3 / 8 * 2.0**-2.5) < 1e-10
+    third = jax.jit(jax.grad(jax.grad(jax.grad(square_root))))(2.0)
+    assert abs(third - 3 / 8 * 2.0**-2.5) < 1e-10
     a = jnp.linspace(1, 30, 7)
-    slopes = jax.vmap(jax.grad(square_root))(a)
+    slopes = jax.jit(jax.vmap(jax.grad(square_root)))(a)
     np.testing.assert_allclose(slopes, 0.5 / np.sqrt(a), rtol=1e-10, atol=0)
     hidden = jax.grad(lambda s: ch.fixed_point(lambda x, _: (x + s / x) / 2, 0.0, 1.0))(3.0)
     assert abs(hidden - 0.5 / np.sqrt(3)) < 1e-10
@@ -63,9 +64,74 @@ def test_fixed_point_complex():
 def test_fixed_point_says_what_is_wrong():
     with pytest.raises(ValueError, match="return what it takes"):
         ch.fixed_point(lambda x, t: x[:2], 1.0, jnp.zeros(3))
-    assert jnp.isnan(ch.fixed_point(lambda x, t: 2 * x + t, 1.0, 1.0, max_steps=50)), (
-        "no silent answer without convergence"
+    with pytest.warns(UserWarning, match="no fixed point: after 50 steps"):
+        x = ch.fixed_point(lambda x, t: 2 * x + t, 1.0, 1.0, max_steps=50)
+        jax.effects_barrier()
+    assert jnp.isnan(x), "no silent answer without convergence"
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-19, 1e150])
+def test_fixed_point_at_every_scale_and_rate(size):
+    assert abs(ch.fixed_point(lambda x, t: 0.9 * x + t, size, 0.0) / size - 10) < 1e-12
+    slope = jax.grad(lambda t: ch.fixed_point(lambda x, t: 0.99 * x + t * t, t, 0.0))(2.0)
+    assert abs(slope / 400 - 1) < 1e-10
+
+
+def test_fixed_point_in_32_bits():
+    M = np.linspace(-3, 3, 101, dtype=np.float32)
+    E = jax.jit(jax.vmap(lambda M: ch.anomaly(np.float32(0.8), M)))(M)
+    assert E.dtype == np.float32
+    assert np.max(np.abs(E - 0.8 * np.sin(E) - M)) < 1e-4
+    slope = jax.jit(jax.grad(lambda M: ch.anomaly(np.float32(0.8), M)))(M[70])
+    assert abs(slope * (1 - 0.8 * np.cos(E[70])) - 1) < 1e-3
+
+
+def test_three_lines():
+    a = jnp.asarray([1e-20, 0.3, 7.0, 1e20])
+    np.testing.assert_allclose(ch.square_root(a), np.sqrt(a), rtol=1e-14, atol=0)
+    assert jnp.isnan(ch.square_root(jnp.asarray([0.0, -1, 1e40]))).all()
+    with pytest.raises(TypeError, match="real numbers"):
+        ch.host(np.sqrt, 1j)
+
+
+def test_external_solver_refuses_and_fails_aloud():
+    parts = [np.ones(2), np.full(3, 4.0), np.ones(2), np.arange(3.0)]
+    routine = ch.c_solver(ch.compile_c(ch.C_SOURCE))
+    for solve in (routine, ch.tridiagonal_solve):
+        with pytest.raises(TypeError, match="float64"):
+            solve(*[part.astype(np.float32) for part in parts])
+        with pytest.raises(ValueError, match="shapes"):
+            solve(parts[0], parts[1], parts[2][:1], parts[3])
+    strided = np.stack([parts[1], parts[1]], 1)[:, 0]
+    np.testing.assert_allclose(
+        routine(parts[0], strided, parts[2], parts[3]), ch.thomas(*parts), rtol=1e-15, atol=1e-15
     )
+    assert ch.c_solver(None) is ch.thomas
+    assert ch.compile_c("this is no C") is None
+    tiny = [np.ones(1), np.asarray([1e-20, 1.0]), np.ones(1), np.asarray([1.0, 2.0])]
+    assert jnp.isnan(ch.tridiagonal_solve(*map(jnp.asarray, tiny), routine=routine)).all()
+
+
+def test_what_is_not_supported_is_refused():
+    for call in (
+        lambda: ch.norm(jnp.asarray([3j, 4])),
+        lambda: ch.bessel_j(1.0, 1j),
+        lambda: ch.lstsq(jnp.ones((3, 1)), 1j * jnp.ones(3)),
+        lambda: ch.spd_solve(lambda u: u, 1j * jnp.ones(3)),
+    ):
+        with pytest.raises(TypeError, match="complex"):
+            call()
+    with pytest.raises(TypeError, match="no derivative in its order"):
+        jax.grad(ch.bessel_j)(2.0, 1.5)
+    with pytest.raises(ValueError, match="no square"):
+        ch.checkpointed_chain(jnp.eye(2), (jnp.ones(2), jnp.ones(2)), 10)
+    with pytest.raises(ValueError, match="do not fit"):
+        ch.lstsq(jnp.ones((2, 3)), jnp.ones(2))
+
+
+def test_conjugate_gradients_not_converged_are_nan():
+    A = jnp.diag(jnp.logspace(0, 14, 60))
+    assert jnp.isnan(jax.jit(lambda b: ch.spd_solve(lambda u: A @ u, b))(jnp.ones(60))).all()
 
 
 def test_memory_does_not_grow_with_the_iterations():
@@ -85,13 +151,13 @@ def test_memory_does_not_grow_with_the_iterations():
     assert solve(1e-14) == solve(1e-2)
 
 
-@pytest.mark.parametrize("e", [0.01, 0.3, 0.93])
+@pytest.mark.parametrize("e", [0.01, 0.93])
 def test_kepler(e):
     M = 2.2
     E = ch.anomaly(e, M)
     assert abs(E - e * np.sin(E) - M) < 1e-11
     assert abs(jax.grad(ch.anomaly, 0)(e, M) - np.sin(E) / (1 - e * np.cos(E))) < 1e-11
-    second = jax.jacfwd(jax.grad(ch.anomaly, 1), 1)(e, M)
+    second = jax.jit(jax.jacfwd(jax.grad(ch.anomaly, 1), 1))(e, M)
     assert abs(second + e * np.sin(E) / (1 - e * np.cos(E)) ** 3) < 1e-9
 
 
@@ -103,7 +169,7 @@ def test_stable_functions():
     y = jnp.asarray([3000.0, 2998, -5000])
     softmax = scipy.special.softmax(y)
     np.testing.assert_allclose(jax.grad(ch.logsumexp)(y), softmax, rtol=0, atol=1e-15)
-    assert jnp.all(jnp.isfinite(jax.hessian(ch.logsumexp)(y)))
+    assert jnp.all(jnp.isfinite(jax.jit(jax.hessian(ch.logsumexp))(y)))
     v = jnp.asarray([3.0, 4, 12])
     np.testing.assert_allclose(jax.grad(ch.norm)(v), v / 13, rtol=1e-15, atol=0)
     assert jnp.all(jax.grad(ch.norm)(0 * v) == 0) and jax.grad(ch.root)(-1.0) == 0
@@ -152,17 +218,18 @@ def test_solves():
 
     ours = lambda k: ch.spd_solve(lambda u: ch.screened(k, u), b).ravel()
     second = lambda f: jax.hessian(lambda k: jnp.sum(jnp.sin(f(k))))
-    for derive in (jax.jacrev, jax.jacfwd, second):
+    for derive in (jax.jacrev, second):
         got, want = jax.jit(derive(ours))(kappa), jax.jit(derive(dense))(kappa)
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-9)
     A = jnp.asarray(draw.normal(size=(9, 4)))
     c = jnp.asarray(draw.normal(size=9))
     f = lambda A: jnp.sum(jnp.sin(ch.lstsq(A, c)))
     g = lambda A: jnp.sum(jnp.sin(jnp.linalg.solve(A.T @ A, A.T @ c)))
-    np.testing.assert_allclose(jax.hessian(f)(A), jax.hessian(g)(A), rtol=0, atol=1e-9)
+    got, want = (jax.jit(jax.hessian(way))(A) for way in (f, g))
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("n, m, filling", [(1, 1, 1), (30, 30, 0.1), (40, 12, 0.05), (12, 40, 0.2)])
+@pytest.mark.parametrize("n, m, filling", [(1, 1, 1), (40, 12, 0.05), (12, 40, 0.2)])
 def test_colouring_of_random_patterns(n, m, filling):
     mask = draw.random((m, n)) < filling
     A = jnp.asarray(mask * draw.normal(size=(m, n)))
@@ -175,8 +242,9 @@ def test_colouring_of_random_patterns(n, m, filling):
             "two columns of one colour share a row"
         )
     f, x = lambda x: jnp.sin(A @ x) + A @ x**2, jnp.asarray(draw.normal(size=n))
-    dense = np.asarray(jax.jacfwd(f)(x))[rows, cols]
-    np.testing.assert_allclose(ch.sparse_jacobian(f, x, rows, cols), dense, rtol=0, atol=1e-12)
+    dense = np.asarray(jax.jit(jax.jacfwd(f))(x))[rows, cols]
+    got = jax.jit(lambda x: ch.sparse_jacobian(f, x, rows, cols))(x)
+    np.testing.assert_allclose(got, dense, rtol=0, atol=1e-12)
 
 
 def test_band_of_width_two_needs_five_colours():
@@ -185,18 +253,20 @@ def test_band_of_width_two_needs_five_colours():
     assert np.all(abs(rows - cols) <= 2) and len(rows) == 494
     with pytest.raises(ValueError, match="one length"):
         ch.sparse_jacobian(jnp.sin, jnp.ones(3), np.arange(3), np.arange(2))
+    with pytest.raises(ValueError, match="outside"):
+        ch.sparse_jacobian(jnp.sin, jnp.ones(3), np.arange(3), np.arange(3) + 1)
 
 
 def test_products():
     r = lambda x: jnp.sin(jnp.outer(x, x)).ravel()
     x, v = jnp.asarray(draw.normal(size=(2, 5)))
-    J = jax.jacfwd(r)(x)
-    product = ch.gauss_newton_product(r, x, v)
+    J = jax.jit(jax.jacfwd(r))(x)
+    product = jax.jit(ch.gauss_newton_product, static_argnums=0)(r, x, v)
     np.testing.assert_allclose(product, J.T @ J @ v, rtol=1e-12, atol=1e-12)
     loss = lambda x: jnp.sum(r(x) ** 3)
-    np.testing.assert_allclose(
-        ch.hessian_product(loss, x, v), jax.hessian(loss)(x) @ v, rtol=1e-10, atol=1e-11
-    )
+    got = jax.jit(ch.hessian_product, static_argnums=0)(loss, x, v)
+    want = jax.jit(jax.hessian(loss))(x) @ v
+    np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-11)
 
 
 def test_the_names_of_chapter_2():

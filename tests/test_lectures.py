@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import dis
 import io
 import re
 
@@ -39,6 +40,28 @@ def executed(name):
 def test_every_code_cell_has_one_kind(name):
     wrong = [c["id"] for c in code_of(name) if len(set(tags(c)) & set(KINDS)) != 1]
     assert not wrong, f"cells without exactly one tag of {KINDS}: {wrong}"
+
+
+def global_names(code, *operations):
+    """The names of a cell that one of `operations` acts on, in its functions too."""
+    inner = [c for c in code.co_consts if hasattr(c, "co_consts")]
+    here = {i.argval for i in dis.get_instructions(code) if i.opname in operations}
+    return here.union(*(global_names(c, *operations) for c in inner))
+
+
+@each_lecture
+def test_only_pictures_need_the_cells_that_draw(name):
+    """What is computed and checked does not lean on figure, explore and draw cells."""
+    drawn = set()
+    for cell in code_of(name):
+        code = compile(cell.source, cell["id"], "exec")
+        made = global_names(code, "STORE_NAME", "STORE_GLOBAL")
+        if {"figure", "explore", "draw"} & set(tags(cell)):
+            drawn |= made
+        else:
+            drawn -= made
+            needs = drawn & global_names(code, "LOAD_NAME", "LOAD_GLOBAL")
+            assert not needs, f"{cell['id']} needs {needs}, which a cell made that only draws"
 
 
 @pytest.mark.parametrize("room", ["lectures", "solutions", "exercises"])

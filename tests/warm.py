@@ -8,16 +8,20 @@ import functools
 import io
 import signal
 
-from course.notebooks import exercise_of, path_of, read, tags
+from course.notebooks import BUILD, ROOT, exercise_of, path_of, read, tags
 
 LIMIT = 60  # seconds for one answer
 
 
 def compile_quickly() -> None:
-    """Compile without XLA's costly passes: what a test compiles, it runs once or twice."""
+    """Compile without XLA's costly passes, as what a test compiles it runs once or twice; and keep
+    it, so that what did not change since the last run is not compiled again."""
     import jax
 
     jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_compilation_cache_dir", str(ROOT / BUILD / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def code(name: str, room: str = "solutions"):

@@ -19,7 +19,7 @@ SCANNED = """def step(s, key):
 FORI = """def step(t, state):
         s, seen = state
         u = jax.random.uniform(jax.random.fold_in(key, t), (L, L))
-        s = heat_bath(s, beta, u)
+        s = heat_bath(s, beta=beta, u=u)
         return s, seen.at[t].set(energy(s))
     start = jnp.ones((L, L), dtype=int), jnp.zeros(n)
     return jax.lax.fori_loop(0, n, step, start)[1]"""
@@ -39,11 +39,17 @@ OTHERS = "(jnp.sum(x, axis=0) - x) / (len(x) - 1)"
 SPREAD = "jnp.sqrt((R - 1) / R * jnp.sum((v - v.mean(axis=0)) ** 2, axis=0))"
 
 
-def knife(others=OTHERS, spread=SPREAD, values="jax.vmap(f)(leave_one_out(tree))", value="f(m)"):
+def knife(
+    means="x.mean(axis=0)",
+    others=OTHERS,
+    spread=SPREAD,
+    values="jax.vmap(f)(leave_one_out(tree))",
+    value="f(m)",
+):
     return (
         "# Exercise 0.3\ndef leave_one_out(tree):\n"
         f"    return jax.tree.map(lambda x: {others}, tree)\n\n\n"
-        "def jackknife(f, tree):\n    m = jax.tree.map(lambda x: x.mean(axis=0), tree)\n"
+        f"def jackknife(f, tree):\n    m = jax.tree.map(lambda x: {means}, tree)\n"
         f"    R = len(jax.tree.leaves(tree)[0])\n    v = {values}\n    return {value}, {spread}\n"
     )
 
@@ -54,13 +60,10 @@ DESCENT = """step = lambda _, p: {
         name: p[name] - 0.15 * (mean - target[name])
         for name, mean in site_means(p, states).items()}
     return jax.lax.fori_loop(0, 2500, step, {name: 0.0 * target[name] for name in target})"""
-NEWTON = """names = sorted(target)
-    t = jnp.array([target[name] for name in names])
-    pack = lambda p: jnp.stack([site_means(dict(zip(names, p)), states)[k] for k in names])
-    p = jnp.zeros(3)
-    for _ in range(12):
-        p = p - jnp.linalg.solve(jax.jacfwd(pack)(p), pack(p) - t)
-    return dict(zip(names, p))"""
+UNTIL = """off = lambda p: jax.tree.map(lambda m, t: m - t, site_means(p, states), target)
+    go_on = lambda p: jnp.max(jnp.abs(jnp.stack(jax.tree.leaves(off(p))))) > 1e-10
+    step = lambda p: jax.tree.map(lambda x, d: x - 0.2 * d, p, off(p))
+    return jax.lax.while_loop(go_on, step, {name: jnp.zeros(()) for name in target})"""
 
 
 def magnet(means=GRADIENT, search=DESCENT):
@@ -82,7 +85,6 @@ ANSWERS = {
         },
         "wrong": {
             "a trace for each value": traces("3, 2, 3, 3, 4, 1"),
-            "shapes forgotten after use": traces("1, 3, 3, 3, 4, 1"),
             "weak types overlooked": traces("1, 2, 2, 3, 4, 1"),
             "static values not kept": traces("1, 2, 3, 4, 4, 1"),
             "a lambda is the same": traces("1, 2, 3, 3, 1, 1"),
@@ -90,6 +92,15 @@ ANSWERS = {
             "a Python loop": traces(
                 body="return jnp.stack([energy(sweep(s, b, u)) for b in betas])"
             ),
+            "a sweep of its own, in Python": traces(
+                body="i, j = np.indices(s.shape)\n    def one(b):\n        t = s\n"
+                "        for colour in (0, 1):\n            cost = t * neighbours(t)\n"
+                "            accept = jnp.minimum(1.0, jnp.exp(-2.0 * b * cost))\n"
+                "            flip = ((i + j) % 2 == colour) & (u < accept)\n"
+                "            t = jnp.where(flip, -t, t)\n        return energy(t)\n"
+                "    return jnp.stack([one(b) for b in betas])"
+            ),
+            "not whole numbers": traces("1.9, 2, 3, 3, 4, 1"),
             "still static": traces(
                 body='g = jax.jit(sweep, static_argnames="beta")\n'
                 "    return jnp.stack([energy(g(s, beta=float(b), u=u)) for b in betas])"
@@ -134,6 +145,26 @@ ANSWERS = {
                     "s, energy(s)", "s, energy(old)"
                 )
             ),
+            "random start": bath(
+                body=SCANNED.replace(
+                    "jnp.ones((L, L), dtype=jnp.int8)",
+                    "jax.random.rademacher(key, (L, L), dtype=jnp.int8)",
+                )
+            ),
+            "two sweeps for an energy": bath(
+                body=SCANNED.replace(
+                    "        return s, energy(s)",
+                    "        u = jax.random.uniform(jax.random.fold_in(key, 1), s.shape)\n"
+                    "        s = heat_bath(s, beta, u)\n        return s, energy(s)",
+                )
+            ),
+            "the chapter's Metropolis": bath(body=SCANNED.replace("heat_bath(", "sweep(")),
+            "another lattice": bath(body=SCANNED.replace("(L, L)", "(8, 8)")),
+            "another n": bath(body=SCANNED.replace("split(key, n)", "split(key, 150)")),
+            "key not used": bath(
+                body=SCANNED.replace("split(key, n)", "split(jax.random.key(1), n)")
+            ),
+            "total energy": bath(body=SCANNED.replace("energy(s)", "energy(s) * s.size")),
             "state not handed on": bath(
                 body=SCANNED.replace("s = heat_bath(s,", "new = heat_bath(s,").replace(
                     "s, energy(s)", "s, energy(new)"
@@ -171,17 +202,24 @@ ANSWERS = {
                 values="jnp.stack([f(jax.tree.map(lambda x: x[i], leave_one_out(tree))) "
                 "for i in range(R)])"
             ),
+            "means over all axes": knife(means="x.mean()"),
+            "only arrays (R,)": knife(
+                values="jax.vmap(f)(jax.tree.map(lambda x: (x.sum() - x) / (R - 1), tree))"
+            ),
+            "only the names E and E2": knife(
+                values='jax.vmap(f)({k: leave_one_out(tree)[k] for k in ("E", "E2")})'
+            ),
+            "one error for all": knife(spread="jnp.sqrt((R - 1) * jnp.var(v))"),
             "spread over replicas": knife(
                 values="jax.vmap(f)(tree)", spread="jnp.std(v, axis=0, ddof=1) / jnp.sqrt(R)"
             ),
         },
     },
     "0.4": {
-        "right": {"dicts": magnet(), "Newton": magnet(search=NEWTON)},
+        "right": {"dicts": magnet(), "while_loop": magnet(search=UNTIL)},
         "wrong": {
             "not per site": magnet(GRADIENT.replace(" / states[0].size", "")),
             "sites of the chapter": magnet(GRADIENT.replace("states[0].size", "16")),
-            "divided by states": magnet(GRADIENT.replace("states[0].size", "len(states)")),
             "minus": magnet(GRADIENT.replace("slopes[name] /", "-slopes[name] /")),
             "uphill": magnet(search=DESCENT.replace("- 0.15", "+ 0.15")),
             "too few steps": magnet(search=DESCENT.replace("2500", "30")),
@@ -189,6 +227,27 @@ ANSWERS = {
             "no field": magnet(
                 search=DESCENT.replace(
                     "(mean - target[name])", '(mean - target[name]) * (name != "h")'
+                )
+            ),
+            "averages without grad": magnet(
+                "S = np.asarray(states)\n"
+                "    x = jnp.sum(S * np.roll(S, 1, 2), axis=(1, 2))\n"
+                "    y = jnp.sum(S * np.roll(S, 1, 1), axis=(1, 2))\n"
+                "    M = jnp.sum(S, axis=(1, 2))\n"
+                "    e = parameters['Jx'] * x + parameters['Jy'] * y + parameters['h'] * M\n"
+                "    w = jax.nn.softmax(e) / S[0].size\n"
+                "    return {'Jx': w @ x, 'Jy': w @ y, 'h': w @ M}"
+            ),
+            "differences": magnet(
+                "p, n, e = parameters, states[0].size, 1e-5\n"
+                "    up = {k: log_sum({**p, k: p[k] + e}, states) for k in p}\n"
+                "    down = {k: log_sum({**p, k: p[k] - e}, states) for k in p}\n"
+                "    return {k: (up[k] - down[k]) / (2 * e * n) for k in p}"
+            ),
+            "positive couplings": magnet(
+                search=DESCENT.replace(
+                    "name: p[name] - 0.15 * (mean - target[name])",
+                    "name: jnp.abs(p[name] - 0.15 * (mean - target[name]))",
                 )
             ),
             "target for parameters": magnet(search="return target"),

@@ -41,66 +41,73 @@ def orbit(rule=ORBIT, call=CALL):
     )
 
 
-AIRY = """# Exercise 3.3
-def host(k, x):
-    x = jnp.asarray(x, float)
-    shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
-    return jax.pure_callback(
-        lambda x: np.asarray(scipy.special.airy(x)[k]), shape, x, vmap_method="broadcast_all"
-    )
+ROWS = """# Exercise 3.3
+def predictions():
+    return {
+        "ahead": "yes yes yes yes yes yes yes",
+        "frozen": "yes yes wrong wrong wrong yes yes",
+        "hosted": "yes yes no no no yes yes",
+        "pushing": "yes no no no no yes yes",
+        "pulling": "no yes yes yes no yes yes",
+    }
 
 
-@jax.custom_jvp
-def airy(x):
-    return host(0, x)
-
-
-@jax.custom_jvp
-def slope(x):
-    return host(1, x)
-
-
-@airy.defjvp
-def airy_jvp(primals, tangents):
-    return airy(primals[0]), slope(primals[0]) * tangents[0]
-
-
-@slope.defjvp
-def slope_jvp(primals, tangents):
-    return slope(primals[0]), primals[0] * airy(primals[0]) * tangents[0]
 """
-PAIR = """# Exercise 3.3
+DAWSON = """@jax.custom_jvp
+def dawson(x):
+    return host(scipy.special.dawsn, x)
+
+
+@dawson.defjvp
+def dawson_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return dawson(x), dx - 2 * x * dawson(x) * dx
+"""
+PAIR = """def callback(x):
+    shape = jax.ShapeDtypeStruct(jnp.shape(x), float)
+    f = lambda x: np.asarray(scipy.special.dawsn(x))
+    return jax.pure_callback(f, shape, x, vmap_method="broadcast_all")
+
+
 @jax.custom_jvp
 def both(x):
-    shape = jax.ShapeDtypeStruct((*x.shape, 2), x.dtype)
-    pair = lambda x: np.stack(scipy.special.airy(x)[:2], -1)
-    return jax.pure_callback(pair, shape, x, vmap_method="expand_dims")
+    y = callback(x)
+    return jnp.stack([y, 1 - 2 * x * y], -1)
 
 
 @both.defjvp
 def both_jvp(primals, tangents):
     (x,), (dx,) = primals, tangents
     y = both(x)
-    return y, jnp.stack([y[..., 1], x * y[..., 0]], -1) * dx[..., None]
+    second = -2 * y[..., 0] - 2 * x * y[..., 1]
+    return y, jnp.stack([y[..., 1], second], -1) * dx[..., None]
 
 
-def airy(x):
+def dawson(x):
     return both(jnp.asarray(x, float))[..., 0]
 """
-VJP_ONLY = """# Exercise 3.3
-def host(k, x):
-    shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
-    return jax.pure_callback(
-        lambda x: np.asarray(scipy.special.airy(x)[k]), shape, x, vmap_method="expand_dims"
-    )
+COMPUTED = """# Exercise 3.3
+def predictions():
+    functions = dict(ahead=ahead, frozen=frozen, hosted=hosted, pushing=pushing, pulling=pulling)
+    return {
+        name: " ".join(verdict(f, t, jnp.tanh) for t in transformations.values())
+        for name, f in functions.items()
+    }
 
 
-@jax.custom_vjp
-def airy(x):
-    return host(0, x)
+"""
+PULL_ONLY = """@jax.custom_vjp
+def dawson(x):
+    return host(scipy.special.dawsn, x)
 
 
-airy.defvjp(lambda x: (airy(x), x), lambda x, g: (g * host(1, x),))
+dawson.defvjp(lambda x: (dawson(x), x), lambda x, g: (g * (1 - 2 * x * dawson(x)),))
+"""
+QUADRATURE = """def dawson(x):
+    x = jnp.asarray(x)
+    t, w = np.polynomial.legendre.leggauss(60)
+    t = x[..., None] * (t + 1) / 2
+    return x / 2 * jnp.sum(w * jnp.exp(t**2 - x[..., None] ** 2), -1)
 """
 
 SECOND = """fx, ft = jax.jacrev(f)(x, theta), jax.jacfwd(f, 1)(x, theta)
@@ -122,14 +129,18 @@ def fixed(body):
 
 
 BACK = """(q, p), bar, total = c
-        q, p = leap(theta, (q, -p))
-        p = -p
-        more, bar = jax.vjp(leap, theta, (q, p))[1](bar)
+        k = steps - 1 - i
+        t = 0.05 * k
+        p = p - 0.025 * force(theta, q, t + 0.05)
+        q = q - 0.05 * p
+        p = p - 0.025 * force(theta, q, t)
+        more, bar = jax.vjp(lambda th, s: leap(th, s, k), theta, (q, p))[1](bar)
         return (q, p), bar, total + more"""
 SIMULATE = """# Exercise 3.5
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def simulate(theta, state, steps):
-    return jax.lax.scan(lambda s, _: (leap(theta, s), None), state, length=steps)[0]
+    step = lambda s, k: (leap(theta, s, k), None)
+    return jax.lax.scan(step, state, jnp.arange(steps))[0]
 
 
 def fwd(theta, state, steps):
@@ -139,9 +150,9 @@ def fwd(theta, state, steps):
 
 def bwd(steps, res, bar):
     theta, state = res
-    def back(_, c):
+    def back(i, c):
         BACK
-    _, bar, total = jax.lax.fori_loop(0, steps, back, (state, bar, jnp.zeros(2)))
+    _, bar, total = jax.lax.fori_loop(0, steps, back, (state, bar, jnp.zeros(3)))
     return total, bar
 
 
@@ -153,12 +164,44 @@ def leapfrog(back=BACK):
     return SIMULATE.replace("BACK", back)
 
 
-INVERSE = """(q, p), bar, total = c
-        p = p - 0.025 * force(theta, q)
-        q = q - 0.05 * p
-        p = p - 0.025 * force(theta, q)
-        more, bar = jax.vjp(leap, theta, (q, p))[1](bar)
+# time reversal: with the step -dt, the first kick of the step back is the last one forward
+REVERSED = """(q, p), bar, total = c
+        k = steps - 1.0 - i
+        q, p = leap(theta, (q, p), -(k + 1), -0.05)
+        pull = jax.vjp(lambda th, q, p: leap(th, (q, p), k), theta, q, p)[1]
+        more, *bar = pull(bar)
+        return (q, p), tuple(bar), total + more"""
+FLIPPED = """(q, p), bar, total = c
+        k = steps - 1 - i
+        q, p = leap(theta, (q, -p), k)
+        p = -p
+        more, bar = jax.vjp(lambda th, s: leap(th, s, k), theta, (q, p))[1](bar)
         return (q, p), bar, total + more"""
+KEPT_ALL = """# Exercise 3.5
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def simulate(theta, state, steps):
+    return stored_leaps(theta, state, steps)
+
+
+def fwd(theta, state, steps):
+    step = lambda s, k: (leap(theta, s, k), s)
+    last, before = jax.lax.scan(step, state, jnp.arange(steps))
+    return last, (theta, before)
+
+
+def bwd(steps, res, bar):
+    theta, before = res
+    def back(c, x):
+        k, s = x
+        more, bar = jax.vjp(lambda th, s: leap(th, s, k), theta, s)[1](c[0])
+        return (bar, c[1] + more), None
+    start = bar, jnp.zeros(3)
+    (bar, total), _ = jax.lax.scan(back, start, (jnp.arange(steps), before), reverse=True)
+    return total, bar
+
+
+simulate.defvjp(fwd, bwd)
+"""
 
 ANSWERS = {
     "3.1": {
@@ -167,13 +210,21 @@ ANSWERS = {
             "softmax by hand": lse(
                 rule="""x, dx = primals[0], tangents[0]
     y = logsumexp(x)
-    x_safe = jnp.where(x == -jnp.inf, 0.0, x)
     y_safe = jnp.where(y == -jnp.inf, 0.0, y)
+    x_safe = jnp.where(x == -jnp.inf, y_safe[..., None], x)
     p = jnp.where(x == -jnp.inf, 0.0, jnp.exp(x_safe - y_safe[..., None]))
     return y, jnp.einsum('...i,...i->...', p, dx)"""
             ),
         },
         "wrong": {
+            "where after an overflow": lse(
+                rule="""x, dx = primals[0], tangents[0]
+    y = logsumexp(x)
+    x_safe = jnp.where(x == -jnp.inf, 0.0, x)
+    y_safe = jnp.where(y == -jnp.inf, 0.0, y)
+    p = jnp.where(x == -jnp.inf, 0.0, jnp.exp(x_safe - y_safe[..., None]))
+    return y, jnp.einsum('...i,...i->...', p, dx)"""
+            ),
             "naive value": lse(value="return jnp.log(jnp.sum(jnp.exp(x), axis=-1))"),
             "all of minus infinity": lse(
                 value="top = jnp.max(x, axis=-1)\n"
@@ -193,6 +244,19 @@ ANSWERS = {
             "largest entry alone": lse(
                 rule="x, dx = primals[0], tangents[0]\n    first = jnp.argmax(x, -1)[..., None]\n"
                 "    return logsumexp(x), jnp.take_along_axis(dx, first, -1)[..., 0]"
+            ),
+            "first entry taken out": lse(value=VALUE.replace("jnp.max(x, axis=-1)", "x[..., 0]")),
+            "mean taken out": lse(
+                value=VALUE.replace(
+                    "jnp.max(x, axis=-1)",
+                    "jnp.mean(x, axis=-1, where=jnp.isfinite(x))",
+                )
+            ),
+            "a low level for a forbidden one": lse(
+                value="x = jnp.where(x == -jnp.inf, -1e5, x)\n    " + VALUE
+            ),
+            "largest of the array": lse(
+                value=VALUE.replace("jnp.max(x, axis=-1)", "jnp.max(x) + 0 * x[..., 0]")
             ),
             "naive softmax": lse(
                 rule="x, dx = primals[0], tangents[0]\n    w = jnp.exp(x)\n"
@@ -240,6 +304,11 @@ ANSWERS = {
                 "return anomaly(*primals), jax.jvp(newton, primals, tangents)[1]"
             )
             + NEWTON,
+            "a step of Newton's method in the rule": orbit(
+                "E = jax.lax.stop_gradient(anomaly(*primals))\n"
+                "    g = lambda e, M: E - (E - e * jnp.sin(E) - M) / (1 - e * jnp.cos(E))\n"
+                "    return jax.jvp(g, primals, tangents)"
+            ),
             "finite differences": orbit(
                 "(e, M), (de, dM) = primals, tangents\n    h, E = 1e-5, anomaly(e, M)\n"
                 "    return E, (anomaly(e + h * de, M + h * dM) - E) / h"
@@ -249,34 +318,52 @@ ANSWERS = {
         },
     },
     "3.3": {
-        "right": {"two primitives": AIRY, "one primitive with two results": PAIR},
+        "right": {
+            "with the chapter's host": ROWS + DAWSON,
+            "value and slope in one, computed rows": COMPUTED + PAIR,
+        },
         "wrong": {
-            "pull-back only": VJP_ONLY,
-            "sign of x": AIRY.replace("primals[0] * airy", "-primals[0] * airy"),
-            "second derivative without x": AIRY.replace(
-                "primals[0] * airy(primals[0])", "airy(primals[0])"
+            "frozen is refused": ROWS.replace("wrong wrong wrong", "no no no") + DAWSON,
+            "frozen is right": ROWS.replace("wrong wrong wrong", "yes yes yes") + DAWSON,
+            "the host stops reverse mode": ROWS.replace("yes yes no no no", "yes no no no no")
+            + DAWSON,
+            "a pushed host can be pulled": ROWS.replace("yes no no no no", "yes yes no no no")
+            + DAWSON,
+            "a pull-back has no second derivative": ROWS.replace(
+                "no yes yes yes no", "no yes no no no"
+            )
+            + DAWSON,
+            "the host knows no vmap": ROWS.replace("yes yes no no no yes", "yes yes no no no no")
+            + DAWSON,
+            "one name is missing": ROWS.replace('"pulling"', '"pullback"') + DAWSON,
+            "six words": ROWS.replace('no yes yes yes no yes yes"', 'no yes yes yes no yes"')
+            + DAWSON,
+            "pull-back only": ROWS + PULL_ONLY,
+            "no rule": ROWS + "def dawson(x):\n    return host(scipy.special.dawsn, x)\n",
+            "sign": ROWS + DAWSON.replace("dx - 2", "dx + 2"),
+            "factor": ROWS + DAWSON.replace("2 * x * dawson", "x * dawson"),
+            "x detached": ROWS + DAWSON.replace("2 * x *", "2 * jax.lax.stop_gradient(x) *"),
+            "slope on the host": ROWS
+            + DAWSON.replace(
+                "dx - 2 * x * dawson(x) * dx",
+                "host(lambda x: 1 - 2 * x * scipy.special.dawsn(x), x) * dx",
             ),
-            "Bi": AIRY.replace("[k])", "[k + 2])"),
-            "tangent forgotten": AIRY.replace(
-                "slope(primals[0]) * tangents[0]\n\n\n@slope",
-                "slope(primals[0]) + 0 * tangents[0]\n\n\n@slope",
-            ),
-            "x detached": AIRY.replace(
-                "primals[0] * airy", "jax.lax.stop_gradient(primals[0]) * airy"
-            ),
-            "no rule": """# Exercise 3.3
-def airy(x):
-    x = jnp.asarray(x, float)
-    shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
-    Ai = lambda x: scipy.special.airy(x)[0]
-    return jax.pure_callback(Ai, shape, x, vmap_method='expand_dims')
-""",
-            "hard-coded": "# Exercise 3.3\ndef airy(x):\n"
-            "    return 0.355028053887817 - 0.258819403792807 * jnp.asarray(x)\n",
+            "not by SciPy": ROWS + QUADRATURE,
+            "hard-coded": ROWS + "def dawson(x):\n    return x - 2 * x**3 / 3\n",
         },
     },
     "3.4": {
-        "right": {"push of a push": fixed(SECOND), "term by term": fixed(TERMS)},
+        "right": {
+            "push of a push": fixed(SECOND),
+            "term by term": fixed(TERMS),
+            "by gmres": fixed(
+                TERMS.replace("jnp.linalg.solve(A, ", "solve(A, ").replace(
+                    "A = jnp.eye",
+                    "solve = lambda A, b: jax.scipy.sparse.linalg.gmres("
+                    "A, b, tol=1e-15, maxiter=50)[0]\n    A = jnp.eye",
+                )
+            ),
+        },
         "wrong": {
             "iterated": fixed(
                 "g = lambda t: jax.lax.fori_loop(0, 500, lambda _, y: f(y, t), x)\n"
@@ -304,34 +391,49 @@ def airy(x):
             "differentiates a constant x": fixed(
                 TERMS.replace("ftt + 2 * fxt @ one + jnp.einsum('ijk,j,k', fxx, one, one)", "ftt")
             ),
+            "the chapter's fixed_point": fixed(
+                "g = lambda t: fixed_point(f, t, x)\n"
+                "    return jax.jacfwd(g)(theta), jax.jacfwd(jax.jacfwd(g))(theta)"
+            ),
+            "gmres that stops early": fixed(
+                TERMS.replace("jnp.linalg.solve(A, ", "solve(A, ").replace(
+                    "A = jnp.eye",
+                    "solve = lambda A, b: jax.scipy.sparse.linalg.gmres("
+                    "A, b, tol=1e-3, restart=2, maxiter=1)[0]\n    A = jnp.eye",
+                )
+            ),
             "one half": fixed(TERMS.replace("fxx, one, one)", "fxx, one, one) / 2")),
             "hard-coded": fixed("return 0.5 * jnp.ones(x.size), -0.2 * jnp.ones(x.size)"),
         },
     },
     "3.5": {
-        "right": {"flip the momentum": leapfrog(), "step undone by hand": leapfrog(INVERSE)},
+        "right": {
+            "undone kick by kick": leapfrog(),
+            "a step of negative length": leapfrog(REVERSED),
+        },
         "wrong": {
-            "stored": """# Exercise 3.5
-def simulate(theta, state, steps):
-    return jax.lax.scan(lambda s, _: (leap(theta, s), None), state, length=steps)[0]
-""",
+            "stored": "# Exercise 3.5\ndef simulate(theta, state, steps):\n"
+            "    return stored_leaps(theta, state, steps)\n",
+            "stored by a rule": KEPT_ALL,
             "checkpoints": """# Exercise 3.5
 def simulate(theta, state, steps):
     m = next(m for m in range(int(steps ** 0.5), 0, -1) if steps % m == 0)
-    step = lambda s, _: (leap(theta, s), None)
-    inner = jax.checkpoint(lambda s: jax.lax.scan(step, s, length=m)[0])
-    return jax.lax.scan(lambda s, _: (inner(s), None), state, length=steps // m)[0]
+    step = lambda s, k: (leap(theta, s, k), None)
+    inner = jax.checkpoint(lambda s, j: jax.lax.scan(step, s, j * m + jnp.arange(m))[0])
+    outer = lambda s, j: (inner(s, j), None)
+    return jax.lax.scan(outer, state, jnp.arange(steps // m))[0]
 """,
+            "momentum flipped, as without a drive": leapfrog(FLIPPED),
+            "number of the step not turned round": leapfrog(BACK.replace("steps - 1 - i", "i")),
+            "one step too far": leapfrog(BACK.replace("steps - 1 - i", "steps - i")),
             "pulled at the state after": leapfrog(
-                BACK.replace(
-                    "more, bar = jax.vjp(leap, theta, (q, p))",
-                    "more, bar = jax.vjp(leap, theta, c[0])",
-                )
+                BACK.replace("k), theta, (q, p))", "k), theta, c[0])")
             ),
             "last contribution only": leapfrog(BACK.replace("total + more", "more")),
-            "momentum not flipped": leapfrog(BACK.replace("(q, -p))\n        p = -p", "(q, p))")),
-            "flipped once": leapfrog(BACK.replace("\n        p = -p", "")),
             "theta forgotten": leapfrog(BACK.replace("total + more", "total")),
+            "kicks at the wrong ends": leapfrog(
+                BACK.replace("t + 0.05)", "T)").replace("q, t)", "q, t + 0.05)").replace("T)", "t)")
+            ),
             "hard-coded": "# Exercise 3.5\ndef simulate(theta, state, steps):\n    return state\n",
         },
     },
