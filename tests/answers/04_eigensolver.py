@@ -108,6 +108,19 @@ DIFFERENCES = (
     "for j in range(len(U))])"
 )
 
+QUARTERS = (
+    "f = lambda j, a: loss(U * jnp.exp(1j * a * (jnp.arange(len(U)) == j)))\n"
+    "    q = jnp.pi / 4\n"
+    "    return jnp.array([f(j, q) - f(j, -q) for j in range(len(U))])"
+)
+HARMONICS = (
+    "f = lambda j, a: loss(U * jnp.exp(1j * a * (jnp.arange(len(U)) == j)))\n"
+    "    angles = jnp.pi * (2 * jnp.arange(6) + 1) / 6\n"
+    "    signs = jnp.array([1, -1, 1, -1, 1, -1]) / (12 * jnp.sin(angles / 2) ** 2)\n"
+    "    return jnp.array([sum(s * f(j, a) for s, a in zip(signs, angles)) "
+    "for j in range(len(U))])"
+)
+
 SPLIT = "u = jnp.linalg.eigh(A)[1][:, k:k + m]\n    return jnp.linalg.eigh(u.T @ V @ u)[0]"
 CURVED = (
     "d, U = np.linalg.eigh(A)\n"
@@ -150,6 +163,25 @@ MOVED = (
     "    c = (-137 / 60, 5, -5, 10 / 3, -5 / 4, 1 / 5)\n"
     "    return sum(x * y for x, y in zip(c, at)) / h"
 )
+
+
+LEVELS = (
+    "h = 1e-2\n"
+    "    w = np.array([4 / 5, -1 / 5, 4 / 105, -1 / 280])\n"
+    "    t = h * np.arange(1, 5)\n"
+    "    right, left = (np.array([levels(s * x) for x in t]) for s in (1, -1))\n"
+    "    return w @ (right - left[:, ::-1]) / h"
+)
+PLACED = {
+    "by scipy": "import scipy.linalg\n"
+    "    levels = lambda t: scipy.linalg.eigvalsh(A + t * V)[k:k + m]\n    " + LEVELS,
+    "compiled": "whole = jax.jit(lambda t: jnp.linalg.eigvalsh(A + t * V))\n"
+    "    levels = lambda t: whole(t)[k:k + m]\n    " + LEVELS,
+    "of a stack": "stack = lambda t: A + np.reshape(t, (1, 1, 1)) * V\n"
+    "    levels = lambda t: np.linalg.eigvalsh(stack(t))[0, k:k + m]\n    " + LEVELS,
+    "by vmap": "whole = jax.vmap(lambda t: jnp.linalg.eigvalsh(A + t * V))\n"
+    "    levels = lambda t: whole(jnp.array([t]))[0, k:k + m]\n    " + LEVELS,
+}
 
 
 def degenerate(split=SPLIT, curved=CURVED):
@@ -215,6 +247,12 @@ DENSE = TOP.replace(
     "dv = jax.lax.custom_linear_solve(op, s * f + A.T @ e, solve, symmetric=True)",
     "dv = jnp.linalg.solve(s * s * (jnp.eye(len(v)) + jnp.outer(v, v)) - A.T @ A, s * f + A.T @ e)",
 )
+BY_QR = TOP.replace(
+    "step = lambda v, _: (unit(A.T @ (A @ v)), None)\n"
+    "    return jax.lax.scan(step, jnp.cos(jnp.arange(A.shape[1])), None, length=300)[0]",
+    "step = lambda Q, _: (jnp.linalg.qr(A.T @ (A @ Q))[0], None)\n"
+    "    return jax.lax.scan(step, jnp.eye(A.shape[1]), None, length=300)[0][:, 0]",
+)
 PLAIN = """# Exercise 4.6
 def top_singular(A):
     step = lambda _, v: A.T @ (A @ v) / jnp.linalg.norm(A.T @ (A @ v))
@@ -272,6 +310,16 @@ ANSWERS = {
             ),
             "the chapter's eigensolver differentiated": feynman(
                 "return jax.grad(lambda t: eigh(H(t))[0][k])(theta)"
+            ),
+            "eigvals differentiated": feynman(
+                "return jax.grad(lambda t: jnp.sort(jnp.linalg.eigvals(H(t)).real)[k])(theta)"
+            ),
+            "lax's eigh differentiated": feynman(
+                "return jax.grad(lambda t: jax.lax.linalg.eigh(H(t))[1][k])(theta)"
+            ),
+            "the chapter's low_space differentiated": feynman(
+                "total = lambda t, j: jnp.trace(low_space(H(t), j)[0]).real if j else 0\n"
+                "    return jax.grad(lambda t: total(t, k + 1) - total(t, k))(theta)"
             ),
             "differences of eighth order": feynman(EIGHTH),
             "hard-coded": feynman("return np.array([0.5, -0.5])"),
@@ -349,12 +397,19 @@ ANSWERS = {
                 "return -jax.grad(lambda p: loss(U * jnp.exp(1j * p)))(jnp.zeros(len(U)))"
             ),
             "differences of eighth order": phases(DIFFERENCES),
+            "quarter turns": phases(QUARTERS),
+            "differences of a trigonometric polynomial": phases(HARMONICS),
             "five columns": phases(
                 "return jax.grad(lambda p: loss(U * jnp.exp(1j * p)))(jnp.zeros(5))"
             ),
             "always zero": phases("return jnp.zeros(len(U))"),
             "phase multiplied": phases(fix=PIVOT + "return U * z / jnp.abs(z)"),
             "first entry": phases(fix="return U * jnp.exp(-1j * jnp.angle(U[0]))"),
+            "entry of largest real part": phases(
+                fix="z = U[jnp.argmax(jnp.abs(U.real), axis=0), jnp.arange(len(U))]\n"
+                "    return U * jnp.exp(-1j * jnp.angle(z))"
+            ),
+            "phase by sign": phases(fix=PIVOT + "return U / jnp.sign(z)"),
             "modulus of all": phases(fix="return jnp.abs(U) + 0j"),
             "divided by the entry": phases(fix=PIVOT + "return U / z"),
             "phase detached": phases(
@@ -382,6 +437,11 @@ ANSWERS = {
                 )
             ),
             "differences of fifth order": degenerate(split=MOVED),
+            **{f"differences, {how}": degenerate(split=PLACED[how]) for how in PLACED},
+            "slopes of the lowest levels": degenerate(split=SPLIT.replace("k:k + m", ":m")),
+            "curvatures of the lowest levels": degenerate(
+                curved=CURVED.replace("d, U =", "k = 0\n    d, U =")
+            ),
             "sign": degenerate(curved=CURVED.replace("return 2 *", "return -2 *")),
             "factor two missing": degenerate(curved=CURVED.replace("return 2 *", "return")),
             "in LAPACK's basis": degenerate(curved=CURVED.replace("T.T @ W @ T", "W")),
@@ -451,6 +511,7 @@ ANSWERS = {
                 "    U, s, Vh = jnp.linalg.svd(A, full_matrices=False)\n"
                 "    return U[:, 0], s[0], Vh[0]\n"
             ),
+            "by QR iteration": BY_QR,
             "by eig": TOP.replace(
                 "    v = power(A)",
                 "    w, X = jnp.linalg.eig(A.T @ A)\n    v = unit(X[:, jnp.argmax(w.real)].real)",
