@@ -1,26 +1,88 @@
 """Right and wrong answers to the exercises of chapter 4: each is the whole solution cell."""
 
-
-def feynman(body):
-    return f"# Exercise 4.1\ndef energy_gradient(H, theta, k):\n    {body}\n"
-
-
 FEYNMAN = (
     "u = jnp.linalg.eigh(H(theta))[1][:, k]\n"
     "    return jnp.array([(u.conj() @ D @ u).real "
     "for D in jnp.moveaxis(jax.jacfwd(H)(theta), 2, 0)])"
 )
+THIRD = (
+    "F = V @ psi\n"
+    "    E1 = psi @ F\n"
+    "    b = E1 * psi - F\n"
+    "    op = lambda v: matvec(v) - E * v + 3 * psi * (psi @ v)\n"
+    "    x = jax.scipy.sparse.linalg.cg(op, b, tol=1e-8)[0]\n"
+    "    x = x - psi * (psi @ x)\n"
+    "    return 6 * (x @ V @ x - E1 * (x @ x))"
+)
+PROJECTED = (
+    "Q = lambda v: v - psi * (psi @ v)\n"
+    "    b = -Q(V @ psi)\n"
+    "    x, r = 0 * b, b\n"
+    "    p, q = r, r @ r\n"
+    "    for _ in range(60):\n"
+    "        Ap = Q(matvec(p) - E * p)\n"
+    "        a = q / (p @ Ap)\n"
+    "        x, r = x + a * p, Q(r - a * Ap)\n"
+    "        new = r @ r\n"
+    "        p, q = r + new / q * p, new\n"
+    "        if q < 1e-16 * (b @ b):\n"
+    "            break\n"
+    "    return 6 * (x @ V @ x - (psi @ V @ psi) * (x @ x))"
+)
+SINGULAR = THIRD.replace(" + 3 * psi * (psi @ v)", "")
+EIGHTH = (
+    "w = ((1, 4 / 5), (2, -1 / 5), (3, 4 / 105), (4, -1 / 280))\n"
+    "    level = lambda t: np.linalg.eigvalsh(H(t))[k]\n"
+    "    odd = lambda e, h: sum(c * (level(theta + m * h * e) - level(theta - m * h * e)) "
+    "for m, c in w) / h\n"
+    "    return np.array([odd(e, 3e-4) for e in np.eye(len(theta))])"
+)
 
 
-def reverse(body):
-    return f"# Exercise 4.2\ndef eigh_reverse(d, U, d_bar, U_bar):\n    n = len(d)\n    {body}\n"
+def feynman(body=FEYNMAN, third=THIRD):
+    return (
+        f"# Exercise 4.1\ndef energy_gradient(H, theta, k):\n    {body}\n\n\n"
+        f"def third_order(matvec, V, E, psi):\n    {third}\n"
+    )
+
+
+def by_solver(name):
+    """The linear solve by another of JAX's solvers."""
+    call = f"jax.scipy.sparse.linalg.{name}(op, b, tol=1e-8)"
+    return THIRD.replace("jax.scipy.sparse.linalg.cg(op, b, tol=1e-8)", call)
 
 
 REVERSE = (
-    "F = jnp.where(jnp.eye(n, dtype=bool), 0, 1 / (d[None] - d[:, None] + jnp.eye(n)))\n"
+    "n = len(d)\n"
+    "    F = jnp.where(jnp.eye(n, dtype=bool), 0, 1 / (d[None] - d[:, None] + jnp.eye(n)))\n"
     "    Uh = U.conj().T\n"
-    "    G = U @ (jnp.diag(d_bar) + F * (Uh @ U_bar)) @ Uh\n    return (G + G.conj().T) / 2"
+    "    X = Uh @ U_bar\n"
+    "    S = jnp.diag(d_bar) + F * X\n"
+    "    R = -S * d[None, :] - jnp.diag(jnp.diagonal(X).real) / 2\n"
+    "    half = lambda G: (G + G.conj().T) / 2\n"
+    "    return half(U @ S @ Uh), half(U @ R @ Uh)"
 )
+PAIRS = (
+    "n = len(d)\n"
+    "    A = jnp.zeros((n, n)) + 0 * U\n"
+    "    B = A\n"
+    "    for j in range(n):\n"
+    "        u = U[:, j]\n"
+    "        same = jnp.outer(u, u.conj())\n"
+    "        x = jnp.real(jnp.vdot(u, U_bar[:, j]))\n"
+    "        A = A + d_bar[j] * same\n"
+    "        B = B - (d[j] * d_bar[j] + x / 2) * same\n"
+    "        for i in range(n):\n"
+    "            if i != j:\n"
+    "                c = jnp.vdot(U[:, i], U_bar[:, j]) / (d[j] - d[i])\n"
+    "                A = A + c * jnp.outer(U[:, i], u.conj())\n"
+    "                B = B - d[j] * c * jnp.outer(U[:, i], u.conj())\n"
+    "    return (A + A.conj().T) / 2, (B + B.conj().T) / 2"
+)
+
+
+def reverse(body):
+    return f"# Exercise 4.2\ndef generalised_reverse(d, U, d_bar, U_bar):\n    {body}\n"
 
 
 RESPONSE = "return jax.grad(lambda p: loss(U @ jnp.diag(jnp.exp(1j * p))))(jnp.zeros(len(U)))"
@@ -39,68 +101,116 @@ def phases(response=RESPONSE, fix=FIX):
     )
 
 
+DIFFERENCES = (
+    "f = lambda j, h: loss(U * jnp.exp(1j * h * (jnp.arange(len(U)) == j)))\n"
+    "    w = ((1, 4 / 5), (2, -1 / 5), (3, 4 / 105), (4, -1 / 280))\n"
+    "    return jnp.array([sum(c * (f(j, m * 1e-2) - f(j, -m * 1e-2)) for m, c in w) / 1e-2 "
+    "for j in range(len(U))])"
+)
+
+QUARTERS = (
+    "f = lambda j, a: loss(U * jnp.exp(1j * a * (jnp.arange(len(U)) == j)))\n"
+    "    q = jnp.pi / 4\n"
+    "    return jnp.array([f(j, q) - f(j, -q) for j in range(len(U))])"
+)
+HARMONICS = (
+    "f = lambda j, a: loss(U * jnp.exp(1j * a * (jnp.arange(len(U)) == j)))\n"
+    "    angles = jnp.pi * (2 * jnp.arange(6) + 1) / 6\n"
+    "    signs = jnp.array([1, -1, 1, -1, 1, -1]) / (12 * jnp.sin(angles / 2) ** 2)\n"
+    "    return jnp.array([sum(s * f(j, a) for s, a in zip(signs, angles)) "
+    "for j in range(len(U))])"
+)
+
 SPLIT = "u = jnp.linalg.eigh(A)[1][:, k:k + m]\n    return jnp.linalg.eigh(u.T @ V @ u)[0]"
-PROJECTOR = (
-    "d, U = jnp.linalg.eigh(A)\n"
-    "    B = [i for i in range(len(d)) if k <= i < k + m]\n"
-    "    out = 0\n"
-    "    for i in B:\n"
-    "        for a in range(len(d)):\n"
-    "            if a not in B:\n"
-    "                X = jnp.outer(U[:, a], U[:, i])\n"
-    "                out += (U[:, a] @ V @ U[:, i]) / (d[i] - d[a]) * (X + X.T)\n"
-    "    return out"
-)
-RESOLVENT = (
-    "d, U = jnp.linalg.eigh(A)\n"
-    "    u = U[:, k:k + m]\n"
-    "    P, E = u @ u.T, d[k:k + m].mean()\n"
+CURVED = (
+    "d, U = np.linalg.eigh(A)\n"
+    "    V = np.asarray(V)\n"
+    "    I = U[:, k:k + m]\n"
+    "    s, T = np.linalg.eigh(I.T @ V @ I)\n"
+    "    E = d[k:k + m].mean()\n"
+    "    P = I @ I.T\n"
     "    n = len(d)\n"
-    "    R = jnp.linalg.inv(E * jnp.eye(n) - A + P * (1 + abs(E))) @ (jnp.eye(n) - P)\n"
-    "    Q = R @ V @ P\n"
-    "    return Q + Q.T"
+    "    G = np.linalg.inv(E * np.eye(n) - A + (1 + abs(E)) * P) @ (np.eye(n) - P)\n"
+    "    W = I.T @ V @ G @ V @ I\n"
+    "    W = (W + W.T) / 2\n"
+    "    if np.ptp(s) < 1e-7:\n"
+    "        return 2 * np.linalg.eigvalsh(W)\n"
+    "    return 2 * np.diag(T.T @ W @ T)"
+)
+LOOPED = (
+    "d, U = jnp.linalg.eigh(A)\n"
+    "    B = list(range(k, k + m))\n"
+    "    s, T = jnp.linalg.eigh(U[:, k:k + m].T @ V @ U[:, k:k + m])\n"
+    "    def w(x, y):\n"
+    "        return sum((x @ V @ U[:, a]) * (U[:, a] @ V @ y) / (d[k] - d[a])"
+    " for a in range(len(d)) if a not in B)\n"
+    "    X = [U[:, k:k + m] @ T[:, i] for i in range(m)]\n"
+    "    W = jnp.array([[w(x, y) for y in X] for x in X])\n"
+    "    same = s[-1] - s[0] < 1e-6\n"
+    "    return 2 * (jnp.linalg.eigvalsh(W) if same else jnp.diag(W))"
+)
+BROADENED = (
+    "def level(i):\n"
+    "        def f(t):\n"
+    "            return make_eigh(lambda d: (d - d[:, None]) / ((d - d[:, None]) ** 2 + 1e-12))"
+    "(A + t * V)[0][i]\n"
+    "        return jax.jvp(lambda t: jax.jvp(f, (t,), (1.0,))[1], (0.0,), (1.0,))[1]\n"
+    "    return jnp.array([level(i) for i in range(k, k + m)])"
+)
+MOVED = (
+    "h = 1e-2\n"
+    "    at = [np.linalg.eigvalsh(A + t * h * V)[k:k + m] for t in range(6)]\n"
+    "    c = (-137 / 60, 5, -5, 10 / 3, -5 / 4, 1 / 5)\n"
+    "    return sum(x * y for x, y in zip(c, at)) / h"
 )
 
 
-def degenerate(split=SPLIT, projector=PROJECTOR):
+LEVELS = (
+    "h = 1e-2\n"
+    "    w = np.array([4 / 5, -1 / 5, 4 / 105, -1 / 280])\n"
+    "    t = h * np.arange(1, 5)\n"
+    "    right, left = (np.array([levels(s * x) for x in t]) for s in (1, -1))\n"
+    "    return w @ (right - left[:, ::-1]) / h"
+)
+PLACED = {
+    "by scipy": "import scipy.linalg\n"
+    "    levels = lambda t: scipy.linalg.eigvalsh(A + t * V)[k:k + m]\n    " + LEVELS,
+    "compiled": "whole = jax.jit(lambda t: jnp.linalg.eigvalsh(A + t * V))\n"
+    "    levels = lambda t: whole(t)[k:k + m]\n    " + LEVELS,
+    "of a stack": "stack = lambda t: A + np.reshape(t, (1, 1, 1)) * V\n"
+    "    levels = lambda t: np.linalg.eigvalsh(stack(t))[0, k:k + m]\n    " + LEVELS,
+    "by vmap": "whole = jax.vmap(lambda t: jnp.linalg.eigvalsh(A + t * V))\n"
+    "    levels = lambda t: whole(jnp.array([t]))[0, k:k + m]\n    " + LEVELS,
+}
+
+
+def degenerate(split=SPLIT, curved=CURVED):
     return (
         f"# Exercise 4.4\ndef split_levels(A, V, k, m):\n    {split}\n\n\n"
-        f"def projector_jvp(A, V, k, m):\n    {projector}\n"
+        f"def level_curvatures(A, V, k, m):\n    {curved}\n"
     )
 
 
-SUM = (
-    "d, U = jnp.linalg.eigh(H0)\n"
-    "    return sum(2 * (U[:, i] @ V @ U[:, 0]) ** 2 / (d[0] - d[i]) for i in range(1, len(d)))"
+GAPS = "return np.array([0.5, 1.5] * (N // 2))[: N - 1]"
+SPLITTER = (
+    "levels = np.cumsum(np.append(0, half_gaps(N)))\n"
+    "    return engineer(levels - levels.mean())[-1]"
 )
-SOLVE = (
-    "b = V @ psi - psi * (psi @ V @ psi)\n"
-    "    op = lambda v: matvec(v) - E * v + 2 * psi * (psi @ v)\n"
-    "    x = jax.scipy.sparse.linalg.cg(op, -b, tol=1e-13)[0]\n"
-    "    return 2 * (x - psi * (psi @ x)) @ V @ psi"
-)
-OWN_ITERATION = (
-    "project = lambda v: v - psi * (psi @ v)\n"
-    "    b = -project(V @ psi)\n"
-    "    x, r = 0 * b, b\n"
-    "    p, q = r, r @ r\n"
-    "    for _ in range(len(psi) + 20):\n"
-    "        Ap = project(matvec(p) - E * p)\n"
-    "        a = q / jnp.maximum(p @ Ap, 1e-300)\n"
-    "        x, r = x + a * p, project(r - a * Ap)\n"
-    "        new = r @ r\n"
-    "        p, q = r + new / jnp.maximum(q, 1e-300) * p, new\n"
-    "        if q < 1e-28 * (b @ b):\n"
-    "            break\n"
-    "    return 2 * x @ V @ psi"
+DESCENT = (
+    "import scipy.optimize\n"
+    "    levels = np.cumsum(np.append(0, half_gaps(N)))\n"
+    "    levels = levels - levels.mean()\n"
+    "    full = lambda c: np.append(c, c[: (N - 1) // 2][::-1])\n"
+    "    matrix = lambda J: np.diag(J, 1) + np.diag(J, -1)\n"
+    "    miss = lambda c: np.linalg.eigvalsh(matrix(full(c))) - levels\n"
+    "    start = np.full(N // 2, levels[-1] / 2)\n"
+    "    return full(scipy.optimize.least_squares(miss, start, xtol=1e-15, ftol=1e-15, "
+    "gtol=1e-15).x)"
 )
 
 
-def second(sum_=SUM, solve=SOLVE):
-    return (
-        f"# Exercise 4.5\ndef second_sum(H0, V):\n    {sum_}\n\n\n"
-        f"def second_solve(matvec, V, E, psi):\n    {solve}\n"
-    )
+def half(gaps=GAPS, splitter=SPLITTER):
+    return f"# Exercise 4.5\ndef half_gaps(N):\n    {gaps}\n\n\ndef splitter(N):\n    {splitter}\n"
 
 
 TOP = """# Exercise 4.6
@@ -137,14 +247,55 @@ DENSE = TOP.replace(
     "dv = jax.lax.custom_linear_solve(op, s * f + A.T @ e, solve, symmetric=True)",
     "dv = jnp.linalg.solve(s * s * (jnp.eye(len(v)) + jnp.outer(v, v)) - A.T @ A, s * f + A.T @ e)",
 )
+BY_QR = TOP.replace(
+    "step = lambda v, _: (unit(A.T @ (A @ v)), None)\n"
+    "    return jax.lax.scan(step, jnp.cos(jnp.arange(A.shape[1])), None, length=300)[0]",
+    "step = lambda Q, _: (jnp.linalg.qr(A.T @ (A @ Q))[0], None)\n"
+    "    return jax.lax.scan(step, jnp.eye(A.shape[1]), None, length=300)[0][:, 0]",
+)
+PLAIN = """# Exercise 4.6
+def top_singular(A):
+    step = lambda _, v: A.T @ (A @ v) / jnp.linalg.norm(A.T @ (A @ v))
+    v = jax.lax.fori_loop(0, 400, step, jnp.cos(jnp.arange(A.shape[1] * 1.0)))
+    s = jnp.linalg.norm(A @ v)
+    return A @ v / s, s, v
+"""
+INNER = (
+    PLAIN.replace("def top_singular", "def plain")
+    + """
+
+@jax.custom_jvp
+def top_singular(A):
+    return plain(A)
+
+
+@top_singular.defjvp
+def _rule(primals, tangents):
+    return jax.jvp(plain, primals, tangents)
+"""
+)
 
 ANSWERS = {
     "4.1": {
         "right": {
-            "a loop over parameters": feynman(FEYNMAN),
+            "a loop over parameters": feynman(),
             "gradient of the expectation with the state held": feynman(
                 "psi = jax.lax.stop_gradient(jnp.linalg.eigh(H(theta))[1][:, k])\n"
-                "    return jax.grad(lambda t: jnp.vdot(psi, H(t) @ psi).real)(theta)"
+                "    return jax.grad(lambda t: jnp.vdot(psi, H(t) @ psi).real)(theta)",
+                by_solver("gmres"),
+            ),
+            "linearize": feynman(
+                "value, push = jax.linearize(H, theta)\n"
+                "    u = jnp.linalg.eigh(value)[1][:, k]\n"
+                "    return jnp.array([(u.conj() @ push(e) @ u).real "
+                "for e in jnp.eye(len(theta))])",
+                by_solver("bicgstab"),
+            ),
+            "jacfwd with the matrix as auxiliary": feynman(
+                "D, value = jax.jacfwd(lambda t: (H(t),) * 2, has_aux=True)(theta)\n"
+                "    u = np.linalg.eigh(value)[1][:, k]\n"
+                "    return np.einsum('i,ija,j->a', u.conj(), D, u).real",
+                PROJECTED,
             ),
         },
         "wrong": {
@@ -157,26 +308,50 @@ ANSWERS = {
             "eigensolver differentiated": feynman(
                 "return jax.grad(lambda t: jnp.linalg.eigvalsh(H(t))[k])(theta)"
             ),
-            "energy of H itself": feynman(
-                "u = jnp.linalg.eigh(H(theta))[1][:, k]\n"
-                "    return jnp.ones(2) * (u.conj() @ H(theta) @ u).real"
+            "the chapter's eigensolver differentiated": feynman(
+                "return jax.grad(lambda t: eigh(H(t))[0][k])(theta)"
             ),
+            "eigvals differentiated": feynman(
+                "return jax.grad(lambda t: jnp.sort(jnp.linalg.eigvals(H(t)).real)[k])(theta)"
+            ),
+            "lax's eigh differentiated": feynman(
+                "return jax.grad(lambda t: jax.lax.linalg.eigh(H(t))[1][k])(theta)"
+            ),
+            "the chapter's low_space differentiated": feynman(
+                "total = lambda t, j: jnp.trace(low_space(H(t), j)[0]).real if j else 0\n"
+                "    return jax.grad(lambda t: total(t, k + 1) - total(t, k))(theta)"
+            ),
+            "differences of eighth order": feynman(EIGHTH),
             "hard-coded": feynman("return np.array([0.5, -0.5])"),
+            "third: singular operator": feynman(third=SINGULAR),
+            "third: sign of the right-hand side": feynman(third=THIRD.replace("6 * (", "-6 * (")),
+            "third: second-order energy": feynman(
+                third=THIRD[: THIRD.index("return")] + "return 2 * F @ x"
+            ),
+            "third: no factor 6": feynman(third=THIRD.replace("6 * (", "(")),
+            "third: E' not subtracted": feynman(third=THIRD.replace(" - E1 * (x @ x)", "")),
+            "third: not projected": feynman(
+                third=THIRD.replace("b = E1 * psi - F", "b = -F").replace(
+                    "x = x - psi * (psi @ x)\n    ", ""
+                )
+            ),
+            "third: the matrix formed": feynman(
+                third="H = jnp.stack([matvec(e) for e in jnp.eye(len(psi))])\n    "
+                + THIRD.replace("matvec(v)", "H @ v")
+            ),
+            "third: products by vmap": feynman(
+                third="H = jax.vmap(matvec)(jnp.eye(len(psi)))\n    "
+                + THIRD.replace("matvec(v)", "H @ v")
+            ),
+            "third: few iterations": feynman(
+                third=THIRD.replace("tol=1e-8", "tol=1e-8, maxiter=2")
+            ),
         },
     },
     "4.2": {
         "right": {
             "by formula": reverse(REVERSE),
-            "by loops over pairs": reverse(
-                "G = sum(d_bar[i] * jnp.outer(U[:, i], U[:, i].conj()) for i in range(n))\n"
-                "    G = G + 0 * U\n"
-                "    for j in range(n):\n"
-                "        for i in range(n):\n"
-                "            if i != j:\n"
-                "                c = U[:, i].conj() @ U_bar[:, j] / (d[j] - d[i])\n"
-                "                G = G + c * jnp.outer(U[:, i], U[:, j].conj())\n"
-                "    return 0.5 * (G + G.conj().T)"
-            ),
+            "by loops over pairs": reverse(PAIRS),
         },
         "wrong": {
             "sign of F": reverse(REVERSE.replace("d[None] - d[:, None]", "d[:, None] - d[None]")),
@@ -185,11 +360,23 @@ ANSWERS = {
                 REVERSE.replace("(G + G.conj().T) / 2", "G + G.conj().T")
             ),
             "transpose for dagger": reverse(REVERSE.replace("Uh = U.conj().T", "Uh = U.T")),
-            "eigenvectors forgotten": reverse(REVERSE.replace("+ F * (Uh @ U_bar)", "")),
+            "the ordinary rule": reverse(
+                REVERSE.replace("half(U @ R @ Uh)", "0 * half(U @ R @ Uh)")
+            ),
+            "the norm forgotten": reverse(
+                REVERSE.replace(" - jnp.diag(jnp.diagonal(X).real) / 2", "")
+            ),
+            "the norm twice": reverse(
+                REVERSE.replace("jnp.diagonal(X).real) / 2", "jnp.diagonal(X).real)")
+            ),
+            "the other level beside dB": reverse(
+                REVERSE.replace("S * d[None, :]", "S * d[:, None]")
+            ),
+            "sign of the adjoint of B": reverse(
+                REVERSE.replace("R = -S", "R = S").replace("- jnp.diag(jnp", "+ jnp.diag(jnp")
+            ),
             "eigenvalues forgotten": reverse(REVERSE.replace("jnp.diag(d_bar) + ", "")),
-            "not rotated": reverse(REVERSE.replace("Uh @ U_bar", "U_bar")),
-            "symmetric part, not Hermitian": reverse(REVERSE.replace("G.conj().T", "G.T")),
-            "hard-coded": reverse("return jnp.eye(n)"),
+            "hard-coded": reverse("return jnp.eye(len(d)), jnp.eye(len(d))"),
         },
     },
     "4.3": {
@@ -209,12 +396,20 @@ ANSWERS = {
             "sign": phases(
                 "return -jax.grad(lambda p: loss(U * jnp.exp(1j * p)))(jnp.zeros(len(U)))"
             ),
+            "differences of eighth order": phases(DIFFERENCES),
+            "quarter turns": phases(QUARTERS),
+            "differences of a trigonometric polynomial": phases(HARMONICS),
             "five columns": phases(
                 "return jax.grad(lambda p: loss(U * jnp.exp(1j * p)))(jnp.zeros(5))"
             ),
             "always zero": phases("return jnp.zeros(len(U))"),
             "phase multiplied": phases(fix=PIVOT + "return U * z / jnp.abs(z)"),
             "first entry": phases(fix="return U * jnp.exp(-1j * jnp.angle(U[0]))"),
+            "entry of largest real part": phases(
+                fix="z = U[jnp.argmax(jnp.abs(U.real), axis=0), jnp.arange(len(U))]\n"
+                "    return U * jnp.exp(-1j * jnp.angle(z))"
+            ),
+            "phase by sign": phases(fix=PIVOT + "return U / jnp.sign(z)"),
             "modulus of all": phases(fix="return jnp.abs(U) + 0j"),
             "divided by the entry": phases(fix=PIVOT + "return U / z"),
             "phase detached": phases(
@@ -224,8 +419,8 @@ ANSWERS = {
     },
     "4.4": {
         "right": {
-            "loops over pairs": degenerate(),
-            "by a resolvent": degenerate(projector=RESOLVENT),
+            "by a resolvent": degenerate(),
+            "loops over pairs": degenerate(curved=LOOPED),
         },
         "wrong": {
             "diagonal elements": degenerate(
@@ -241,77 +436,65 @@ ANSWERS = {
                     "return jnp.full(m, jnp.trace(u.T @ V @ u) / m)",
                 )
             ),
-            "sign": degenerate(projector=PROJECTOR.replace("d[i] - d[a]", "d[a] - d[i]")),
-            "one term": degenerate(projector=PROJECTOR.replace("(X + X.T)", "X")),
-            "through jax's eigh": degenerate(
-                projector="return jax.jvp("
-                "lambda A: (lambda u: u @ u.T)(jnp.linalg.eigh(A)[1][:, k:k + m]), (A,), (V,))[1]"
+            "differences of fifth order": degenerate(split=MOVED),
+            **{f"differences, {how}": degenerate(split=PLACED[how]) for how in PLACED},
+            "slopes of the lowest levels": degenerate(split=SPLIT.replace("k:k + m", ":m")),
+            "curvatures of the lowest levels": degenerate(
+                curved=CURVED.replace("d, U =", "k = 0\n    d, U =")
             ),
-            "first state of the block alone": degenerate(
-                projector=PROJECTOR.replace("for i in B:\n", "for i in B[:1]:\n")
+            "sign": degenerate(curved=CURVED.replace("return 2 *", "return -2 *")),
+            "factor two missing": degenerate(curved=CURVED.replace("return 2 *", "return")),
+            "in LAPACK's basis": degenerate(curved=CURVED.replace("T.T @ W @ T", "W")),
+            "eigenvalues of W always": degenerate(
+                curved=CURVED.replace("np.ptp(s) < 1e-7", "True")
             ),
-            "masked after the division": degenerate(
-                projector="d, U = jnp.linalg.eigh(A)\n"
-                "    inside = (jnp.arange(len(d)) >= k) & (jnp.arange(len(d)) < k + m)\n"
-                "    gap = d[None] - d[:, None]\n"
-                "    F = jnp.where(inside[None] & ~inside[:, None], 1 / gap, 0)\n"
-                "    X = U @ (F * (U.T @ V @ U)) @ U.T\n    return X + X.T"
+            "diagonal of W always": degenerate(curved=CURVED.replace("np.ptp(s) < 1e-7", "False")),
+            "through jax's eigvalsh": degenerate(
+                curved="f = lambda t: jnp.linalg.eigvalsh(A + t * V)[k:k + m]\n"
+                "    return jax.jacfwd(jax.jacfwd(f))(0.0)"
             ),
-            "denominator forgotten": degenerate(
-                projector=PROJECTOR.replace(" / (d[i] - d[a])", "")
+            "broadened over all pairs": degenerate(curved=BROADENED),
+            "numerator not squared": degenerate(
+                curved=LOOPED.replace("(x @ V @ U[:, a]) * (U[:, a] @ V @ y)", "(x @ V @ U[:, a])")
             ),
         },
     },
     "4.5": {
         "right": {
-            "another weight on ψψᵀ": second(),
-            "matrix form and own iteration": second(
-                "d, U = jnp.linalg.eigh(H0)\n"
-                "    c = U[:, 0] @ V @ U[:, 1:]\n"
-                "    return -2 * jnp.dot(c * c, 1 / (d[1:] - d[0]))",
-                OWN_ITERATION,
-            ),
+            "gaps as an array": half(),
+            "the larger gap first": half(GAPS.replace("0.5, 1.5", "1.5, 0.5")),
+            "by least squares of its own": half(splitter=DESCENT),
         },
         "wrong": {
-            "sign": second(SUM.replace("d[0] - d[i]", "d[i] - d[0]")),
-            "factor two missing": second(SUM.replace("sum(2 *", "sum(")),
-            "not squared": second(SUM.replace("** 2", "")),
-            "ground state twice": second(
-                SUM.replace("U[:, i] @ V @ U[:, 0]", "U[:, i] @ V @ U[:, i]")
+            "odd gaps": half("return np.ones(N - 1)"),
+            "half of each gap": half("return np.full(N - 1, 0.5)"),
+            "not a palindrome": half("return np.array([0.5, 1.5, 2.5, 3.5] * N)[: N - 1]"),
+            "even gaps": half("return np.full(N - 1, 2.0)"),
+            "thirds": half(GAPS.replace("0.5, 1.5", "1 / 3, 5 / 3")),
+            "negative gaps": half(GAPS.replace("1.5", "-0.5")),
+            "half the couplings of the full transfer": half(
+                splitter="k = np.arange(1, N)\n    return np.sqrt(k * (N - k)) / 4"
             ),
-            "sign of the solve": second(solve=SOLVE.replace("op, -b", "op, b")),
-            "solve without factor two": second(solve=SOLVE.replace("return 2 *", "return")),
-            "forms the matrix": second(
-                solve="n = len(psi)\n"
-                "    H = jnp.stack([matvec(e) for _ in range(5) for e in jnp.eye(n)][:n])\n"
-                "    return second_sum(H, V)"
+            "the couplings of the full transfer": half(
+                splitter="k = np.arange(1, N)\n    return np.sqrt(k * (N - k)) / 2"
             ),
-            "matrix from unit vectors": second(
-                solve="return second_sum(jnp.stack([matvec(e) for e in jnp.eye(len(psi))]), V)"
+            "levels that do not begin below zero": half(
+                splitter="levels = np.cumsum(np.append(0, half_gaps(N)))\n"
+                "    return engineer(levels)[-1]"
             ),
-            "matrix by vmap": second(
-                solve="return second_sum(jax.vmap(matvec)(jnp.eye(len(psi))), V)"
-            ),
-            "matrix by differentiation": second(
-                solve="return second_sum(jax.jacfwd(matvec)(psi), V)"
-            ),
-            "right-hand side not projected": second(
-                solve=SOLVE.replace("b = V @ psi - psi * (psi @ V @ psi)", "b = V @ psi").replace(
-                    "2 * (x - psi * (psi @ x))", "2 * x"
-                )
-            ),
-            "few iterations": second(solve=SOLVE.replace("tol=1e-13", "tol=1e-13, maxiter=3")),
+            "the first step": half(splitter=SPLITTER.replace("[-1]", "[1]")),
         },
     },
     "4.6": {
         "right": {
-            "reduced to v": TOP,
-            "dense solve": DENSE,
-            "a compiled helper with svd in its name": TOP.replace(
+            "reduced to v, a compiled helper with svd in its name": TOP.replace(
                 "def unit", "@jax.jit\ndef unit"
             ).replace("unit(", "tsvd_unit("),
+            "dense solve": DENSE,
         },
         "wrong": {
+            "no rule, a plain loop": PLAIN,
+            "a rule that differentiates the loop": INNER,
             "sign of the solution": TOP.replace("u @ D @ v, dv)", "u @ D @ v, -dv)"),
             "vectors do not move": TOP.replace(
                 "(du - u * (u @ du), u @ D @ v, dv)", "(0 * u, u @ D @ v, 0 * v)"
@@ -328,6 +511,7 @@ ANSWERS = {
                 "    U, s, Vh = jnp.linalg.svd(A, full_matrices=False)\n"
                 "    return U[:, 0], s[0], Vh[0]\n"
             ),
+            "by QR iteration": BY_QR,
             "by eig": TOP.replace(
                 "    v = power(A)",
                 "    w, X = jnp.linalg.eig(A.T @ A)\n    v = unit(X[:, jnp.argmax(w.real)].real)",
