@@ -97,7 +97,7 @@ def test_three_lines():
 def test_external_solver_refuses_and_fails_aloud():
     parts = [np.ones(2), np.full(3, 4.0), np.ones(2), np.arange(3.0)]
     routine = ch.c_solver(ch.compile_c(ch.C_SOURCE))
-    for solve in (routine, ch.tridiagonal_solve):
+    for solve in (routine, ch.thomas, ch.tridiagonal_solve):
         with pytest.raises(TypeError, match="float64"):
             solve(*[part.astype(np.float32) for part in parts])
         with pytest.raises(ValueError, match="shapes"):
